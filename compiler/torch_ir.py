@@ -1,0 +1,216 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Building and reading torch-dialect IR.
+
+``TorchBuilder`` creates operations at an insertion point; the functions below it read constants.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch_mlir import ir
+
+from pock.dialects.types import element_of, shape_of, vtensor
+
+#: torch's dtype numbers (c10::ScalarType) by element type
+DTYPE_CODE = {
+    "ui8": 0, "si8": 1, "si16": 2, "si32": 3, "si64": 4, "f16": 5, "f32": 6, "f64": 7, "i1": 11, "bf16": 15,
+}  # fmt: skip
+
+
+class TorchBuilder:
+    """Creates torch and sparsebp operations before ``anchor`` (an operation), at its location."""
+
+    def __init__(self, anchor: Any, location: ir.Location | None = None) -> None:
+        self.ip = ir.InsertionPoint(anchor)
+        self.location = location or anchor.operation.location
+        self.context = anchor.operation.context
+        self._constants: dict[tuple[str, Any], ir.Value] = {}
+
+    def type(self, text: str) -> ir.Type:
+        return ir.Type.parse(text, context=self.context)
+
+    def create(
+        self,
+        name: str,
+        operands: Sequence[ir.Value],
+        results: Sequence[ir.Type],
+        attributes: dict[str, ir.Attribute] | None = None,
+    ) -> Any:
+        """Any operation. Returns its result, a list of them, or the operation if it has none."""
+        op = ir.Operation.create(
+            name,
+            results=list(results),
+            operands=list(operands),
+            attributes=attributes or {},
+            loc=self.location,
+            ip=self.ip,
+        )
+        if len(op.results) == 1:
+            return op.results[0]
+        return list(op.results) if len(op.results) else op
+
+    def _constant(self, kind: str, key: Any, type_: str, attributes: dict[str, ir.Attribute]) -> ir.Value:
+        if (kind, key) not in self._constants:
+            self._constants[kind, key] = self.create(
+                f"torch.constant.{kind}", [], [self.type(type_)], attributes
+            )
+        return self._constants[kind, key]
+
+    def int(self, value: int) -> ir.Value:
+        attr = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), value)
+        return self._constant("int", value, "!torch.int", {"value": attr})
+
+    def float(self, value: float) -> ir.Value:
+        attr = ir.FloatAttr.get(ir.F64Type.get(self.context), value)
+        return self._constant("float", value, "!torch.float", {"value": attr})
+
+    def bool(self, value: bool) -> ir.Value:
+        attr = ir.IntegerAttr.get(ir.IntegerType.get_signless(1, self.context), int(value))
+        return self._constant("bool", value, "!torch.bool", {"value": attr})
+
+    def none(self) -> ir.Value:
+        return self._constant("none", None, "!torch.none", {})
+
+    def int_list(self, values: Sequence[int]) -> ir.Value:
+        elements = [self.int(v) for v in values]
+        return self.create("torch.prim.ListConstruct", elements, [self.type("!torch.list<int>")])
+
+    def argument(self, value: Any) -> ir.Value:
+        """A Python value as an operand: bool, int, float, None, a list of ints, or a value as it is."""
+        if isinstance(value, ir.Value):
+            return value
+        if value is None:
+            return self.none()
+        if isinstance(value, bool):
+            return self.bool(value)
+        if isinstance(value, int):
+            return self.int(value)
+        if isinstance(value, float):
+            return self.float(value)
+        return self.int_list(list(value))
+
+    def aten(self, name: str, *operands: Any, shape: Sequence[int], element: str) -> ir.Value:
+        """``torch.aten.<name>`` with one tensor result; Python values become constants."""
+        values = [self.argument(operand) for operand in operands]
+        result: ir.Value = self.create(f"torch.aten.{name}", values, [vtensor(shape, element, self.context)])
+        return result
+
+    # The arithmetic that passes build most.
+
+    def _like(self, name: str, first: ir.Value, *rest: Any) -> ir.Value:
+        return self.aten(name, first, *rest, shape=shape_of(first.type), element=element_of(first.type))
+
+    def _wide(self, name: str, a: ir.Value, b: ir.Value, *rest: Any) -> ir.Value:
+        shape = broadcast(shape_of(a.type), shape_of(b.type))
+        return self.aten(name, a, b, *rest, shape=shape, element=element_of(a.type))
+
+    def add(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+        return (
+            self._wide("add.Tensor", a, b, 1)
+            if isinstance(b, ir.Value)
+            else self._like("add.Scalar", a, b, 1)
+        )
+
+    def sub(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+        return (
+            self._wide("sub.Tensor", a, b, 1)
+            if isinstance(b, ir.Value)
+            else self._like("sub.Scalar", a, b, 1)
+        )
+
+    def mul(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+        return self._wide("mul.Tensor", a, b) if isinstance(b, ir.Value) else self._like("mul.Scalar", a, b)
+
+    def div(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+        return self._wide("div.Tensor", a, b) if isinstance(b, ir.Value) else self._like("div.Scalar", a, b)
+
+    def unary(self, name: str, a: ir.Value) -> ir.Value:
+        """``torch.aten.<name>`` of one tensor, result like the operand."""
+        return self._like(name, a)
+
+    def sum(self, a: ir.Value, dims: Sequence[int], keepdim: bool = False) -> ir.Value:
+        """Sum over ``dims``, in the operand's element type."""
+        shape = [1 if i in dims else n for i, n in enumerate(shape_of(a.type)) if keepdim or i not in dims]
+        return self.aten(
+            "sum.dim_IntList", a, list(dims), keepdim, None, shape=shape, element=element_of(a.type)
+        )
+
+    def view(self, a: ir.Value, shape: Sequence[int]) -> ir.Value:
+        return self.aten("view", a, list(shape), shape=shape, element=element_of(a.type))
+
+    def permute(self, a: ir.Value, order: Sequence[int]) -> ir.Value:
+        source = shape_of(a.type)
+        return self.aten(
+            "permute", a, list(order), shape=[source[i] for i in order], element=element_of(a.type)
+        )
+
+    def read(self, symbol: str, type_: ir.Type) -> ir.Value:
+        """``sparsebp.read`` of a declaration."""
+        attributes = {"symbol": ir.FlatSymbolRefAttr.get(symbol, self.context)}
+        value: ir.Value = self.create("sparsebp.read", [], [type_], attributes)
+        return value
+
+    def write(self, kind: str, symbol: str, mask: ir.Attribute, value: ir.Value) -> Any:
+        """``sparsebp.update`` or ``sparsebp.assign`` (``kind``) of a declaration."""
+        attributes = {"symbol": ir.FlatSymbolRefAttr.get(symbol, self.context), "mask": mask}
+        return self.create(f"sparsebp.{kind}", [value], [], attributes)
+
+
+def broadcast(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
+    """The shape that two shapes broadcast to."""
+    rank = max(len(a), len(b))
+    left, right = ([1] * (rank - len(s)) + list(s) for s in (a, b))
+    return tuple(y if x == 1 else x for x, y in zip(left, right, strict=True))
+
+
+def defining_op(value: ir.Value) -> Any | None:
+    """The operation that defines ``value``, or None for a block argument."""
+    owner = value.owner
+    return None if isinstance(owner, ir.Block) else owner
+
+
+def constant(value: ir.Value) -> Any:
+    """The Python value of a torch constant: int, float, bool, None or a list of them.
+
+    Raises ``ValueError`` if it is not known.
+    """
+    op = defining_op(value)
+    name = op.operation.name if op is not None else "block argument"
+    if op is not None:
+        if name == "torch.constant.none":
+            return None
+        if name == "torch.constant.int":
+            return ir.IntegerAttr(op.operation.attributes["value"]).value
+        if name == "torch.constant.bool":
+            return bool(ir.IntegerAttr(op.operation.attributes["value"]).value)
+        if name == "torch.constant.float":
+            return ir.FloatAttr(op.operation.attributes["value"]).value
+        if name == "torch.prim.ListConstruct":
+            return [constant(operand) for operand in op.operation.operands]
+    raise ValueError(f"operand is not a constant but {name}")
+
+
+def functions(module: ir.Module) -> dict[str, Any]:
+    """The functions of a module by name."""
+    return {
+        ir.StringAttr(op.operation.attributes["sym_name"]).value: op
+        for op in module.body.operations
+        if op.operation.name == "func.func"
+    }
+
+
+def body(function: Any) -> ir.Block:
+    """The single block of a function."""
+    block: ir.Block = function.operation.regions[0].blocks[0]
+    return block
+
+
+def operations(function: Any, name: str | None = None) -> Iterator[Any]:
+    """The operations of a function in program order, all or those of one name.
+
+    The list is taken first, so that the caller may erase what it is given.
+    """
+    for op in list(body(function).operations):
+        if name is None or op.operation.name == name:
+            yield op

@@ -1,0 +1,26 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``sparsebp.assign``: the new value of a parameter or of state."""
+
+from typing import Any
+
+from torch_mlir import ir
+from torch_mlir.dialects.ext import Operand
+
+from ..types import is_vtensor
+from .dialect import SparseBP, WritesState, fail
+from .mask import MaskAttr, mask_of
+
+
+class AssignOp(SparseBP.Operation, name="assign", traits=[WritesState]):
+    """Overwrites what ``mask`` selects of ``symbol`` with ``value``; the rest keeps its bits."""
+
+    value: Operand[Any]
+    symbol: ir.FlatSymbolRefAttr
+    mask: MaskAttr
+
+    def verify_invariants(self) -> bool:
+        if not is_vtensor(self.operation.operands[0].type):
+            return fail(self, "value must be a static !torch.vtensor")
+        mask = mask_of(self.operation.attributes["mask"])
+        return fail(self, mask) if isinstance(mask, str) else True

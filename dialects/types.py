@@ -1,0 +1,61 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Reading and building ``!torch.vtensor`` types.
+
+torch-mlir registers no Python class for its types, so their textual form, which is stable and
+canonical, is the interface.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from torch_mlir import ir
+
+_VTENSOR = re.compile(r"!torch\.vtensor<\[([0-9,?]*)\],([a-z0-9A-Z]+)>")
+
+#: element type of a torch tensor -> the signless builtin element type of its value in linalg
+BUILTIN_ELEMENT = {"si64": "i64", "si32": "i32", "si16": "i16", "si8": "i8", "ui8": "i8"}
+
+
+class NotAStaticTensor(TypeError):
+    """The value is no ``!torch.vtensor`` with a static shape and an element type."""
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> tuple[tuple[int, ...], str]:
+    match = _VTENSOR.fullmatch(text)
+    if match is None or "?" in match[1]:
+        raise NotAStaticTensor(f"expected a static !torch.vtensor, got {text}")
+    dims = tuple(int(d) for d in match[1].split(",")) if match[1] else ()
+    return dims, match[2]
+
+
+def is_vtensor(type_: ir.Type) -> bool:
+    """Whether ``type_`` is a ``!torch.vtensor`` with static shape and known element type."""
+    match = _VTENSOR.fullmatch(str(type_))
+    return match is not None and "?" not in match[1]
+
+
+def shape_of(type_: ir.Type) -> tuple[int, ...]:
+    """The shape of a static ``!torch.vtensor``; raises ``NotAStaticTensor`` for anything else."""
+    return _parse(str(type_))[0]
+
+
+def element_of(type_: ir.Type) -> str:
+    """The element type of a ``!torch.vtensor`` as torch spells it: ``f32``, ``si64``, ``i1``, …"""
+    return _parse(str(type_))[1]
+
+
+def vtensor(shape: Sequence[int], element: str, context: ir.Context | None = None) -> ir.Type:
+    """``!torch.vtensor<[shape],element>``."""
+    dims = ",".join(str(d) for d in shape)
+    return ir.Type.parse(f"!torch.vtensor<[{dims}],{element}>", context=context)
+
+
+def builtin_tensor(type_: ir.Type) -> ir.RankedTensorType:
+    """The ranked tensor that holds a ``!torch.vtensor``'s value (integers become signless)."""
+    shape, element = _parse(str(type_))
+    dims = "".join(f"{d}x" for d in shape)
+    text = f"tensor<{dims}{BUILTIN_ELEMENT.get(element, element)}>"
+    return ir.RankedTensorType(ir.Type.parse(text, context=type_.context))
