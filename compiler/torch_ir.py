@@ -5,6 +5,7 @@
 ``TorchBuilder`` creates operations at an insertion point; the functions below it read constants.
 """
 
+import builtins
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from pock.dialects.types import element_of, shape_of, vtensor
 DTYPE_CODE = {
     "ui8": 0, "si8": 1, "si16": 2, "si32": 3, "si64": 4, "f16": 5, "f32": 6, "f64": 7, "i1": 11, "bf16": 15,
 }  # fmt: skip
+
+Number = int | float
 
 
 class TorchBuilder:
@@ -57,22 +60,22 @@ class TorchBuilder:
             )
         return self._constants[kind, key]
 
-    def int(self, value: int) -> ir.Value:
+    def int(self, value: builtins.int) -> ir.Value:
         attr = ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), value)
         return self._constant("int", value, "!torch.int", {"value": attr})
 
-    def float(self, value: float) -> ir.Value:
+    def float(self, value: builtins.float) -> ir.Value:
         attr = ir.FloatAttr.get(ir.F64Type.get(self.context), value)
         return self._constant("float", value, "!torch.float", {"value": attr})
 
-    def bool(self, value: bool) -> ir.Value:
+    def bool(self, value: builtins.bool) -> ir.Value:
         attr = ir.IntegerAttr.get(ir.IntegerType.get_signless(1, self.context), int(value))
         return self._constant("bool", value, "!torch.bool", {"value": attr})
 
     def none(self) -> ir.Value:
         return self._constant("none", None, "!torch.none", {})
 
-    def int_list(self, values: Sequence[int]) -> ir.Value:
+    def int_list(self, values: Sequence[builtins.int]) -> ir.Value:
         elements = [self.int(v) for v in values]
         return self.create("torch.prim.ListConstruct", elements, [self.type("!torch.list<int>")])
 
@@ -90,7 +93,7 @@ class TorchBuilder:
             return self.float(value)
         return self.int_list(list(value))
 
-    def aten(self, name: str, *operands: Any, shape: Sequence[int], element: str) -> ir.Value:
+    def aten(self, name: str, *operands: Any, shape: Sequence[builtins.int], element: str) -> ir.Value:
         """``torch.aten.<name>`` with one tensor result; Python values become constants."""
         values = [self.argument(operand) for operand in operands]
         result: ir.Value = self.create(f"torch.aten.{name}", values, [vtensor(shape, element, self.context)])
@@ -105,41 +108,41 @@ class TorchBuilder:
         shape = broadcast(shape_of(a.type), shape_of(b.type))
         return self.aten(name, a, b, *rest, shape=shape, element=element_of(a.type))
 
-    def add(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+    def add(self, a: ir.Value, b: ir.Value | Number) -> ir.Value:
         return (
             self._wide("add.Tensor", a, b, 1)
             if isinstance(b, ir.Value)
             else self._like("add.Scalar", a, b, 1)
         )
 
-    def sub(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+    def sub(self, a: ir.Value, b: ir.Value | Number) -> ir.Value:
         return (
             self._wide("sub.Tensor", a, b, 1)
             if isinstance(b, ir.Value)
             else self._like("sub.Scalar", a, b, 1)
         )
 
-    def mul(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+    def mul(self, a: ir.Value, b: ir.Value | Number) -> ir.Value:
         return self._wide("mul.Tensor", a, b) if isinstance(b, ir.Value) else self._like("mul.Scalar", a, b)
 
-    def div(self, a: ir.Value, b: ir.Value | float | int) -> ir.Value:
+    def div(self, a: ir.Value, b: ir.Value | Number) -> ir.Value:
         return self._wide("div.Tensor", a, b) if isinstance(b, ir.Value) else self._like("div.Scalar", a, b)
 
     def unary(self, name: str, a: ir.Value) -> ir.Value:
         """``torch.aten.<name>`` of one tensor, result like the operand."""
         return self._like(name, a)
 
-    def sum(self, a: ir.Value, dims: Sequence[int], keepdim: bool = False) -> ir.Value:
+    def sum(self, a: ir.Value, dims: Sequence[builtins.int], keepdim: builtins.bool = False) -> ir.Value:
         """Sum over ``dims``, in the operand's element type."""
         shape = [1 if i in dims else n for i, n in enumerate(shape_of(a.type)) if keepdim or i not in dims]
         return self.aten(
             "sum.dim_IntList", a, list(dims), keepdim, None, shape=shape, element=element_of(a.type)
         )
 
-    def view(self, a: ir.Value, shape: Sequence[int]) -> ir.Value:
+    def view(self, a: ir.Value, shape: Sequence[builtins.int]) -> ir.Value:
         return self.aten("view", a, list(shape), shape=shape, element=element_of(a.type))
 
-    def permute(self, a: ir.Value, order: Sequence[int]) -> ir.Value:
+    def permute(self, a: ir.Value, order: Sequence[builtins.int]) -> ir.Value:
         source = shape_of(a.type)
         return self.aten(
             "permute", a, list(order), shape=[source[i] for i in order], element=element_of(a.type)
