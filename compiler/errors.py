@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 
 class PockError(Exception):
-    """A mistake in what the compiler was given; commands print ``error: …`` and exit with status 1."""
+    """A mistake in what the compiler was given; commands print ``lines`` and exit with status 1."""
+
+    def lines(self) -> list[str]:
+        """What to tell the user."""
+        return [f"error: {self}"]
 
 
 class PassFailure(PockError):
@@ -15,6 +19,10 @@ class PassFailure(PockError):
     def __init__(self, message: str, diagnostics: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.diagnostics = tuple(diagnostics)
+
+    def lines(self) -> list[str]:
+        """The diagnostics, which hold the message, or the message alone."""
+        return list(self.diagnostics) or super().lines()
 
 
 class UsageError(PockError):

@@ -8,18 +8,20 @@ pock's registry knows run here, everything else goes to MLIR's pass manager.
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TextIO
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TextIO
 
 from torch_mlir import ir
 from torch_mlir.passmanager import PassManager
 
 from pock.dialects import sparsebp
 
-from .errors import PassFailure, UsageError
+from .errors import PassFailure, PockError, UsageError
 from .passes import get_pass
-from .passes.base import Pass
+from .passes.base import Pass, describe
 
 Stage = Pass | str
 """A pass of pock's, or the text of a pass or nested pipeline of MLIR's."""
@@ -78,45 +80,76 @@ def parse_pipeline(text: str) -> list[Stage]:
     return stages
 
 
+def stage_of_flag(flag: str) -> Stage:
+    """The stage that a flag names, ``--pass`` or ``--pass=option=value …``; raises ``UsageError``."""
+    name, _, options = flag.removeprefix("--").partition("=")
+    element = f"{name}{{{options}}}" if options else name
+    if name.startswith("sparsebp-"):
+        return parse_pipeline(f"builtin.module({element})")[0]
+    for stage in (element, f"func.func({element})"):
+        try:
+            _pass_manager(f"builtin.module({stage})", sparsebp.context())
+        except UsageError as error:
+            reason = error
+        else:
+            return stage
+    raise UsageError(f"no option or pass is named '--{name}'") if not options else reason
+
+
+def check_stages(stages: Sequence[Stage], context: ir.Context) -> None:
+    """Raise ``UsageError`` for a stage of MLIR's that its pass manager does not take."""
+    for stage in stages:
+        if isinstance(stage, str):
+            _pass_manager(f"builtin.module({stage})", context)
+
+
 @dataclass
 class Printing:
     """What to print while a pipeline runs, to ``stream``."""
 
     after_all: bool = False
-    stream: TextIO = sys.stderr
+    debug_info: bool = False
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
 
     def after(self, name: str, module: ir.Module) -> None:
         if self.after_all:
-            print(f"// -----// IR Dump After {name} //----- //\n{module}", file=self.stream)
+            print(f"// -----// IR Dump After {name} //----- //", file=self.stream)
+            print(print_module(module, self.debug_info), file=self.stream)
+
+
+def print_module(module: ir.Module, debug_info: bool = False) -> str:
+    """The text of a valid program, with locations if ``debug_info`` is set."""
+    text: str = module.operation.get_asm(enable_debug_info=debug_info, assume_verified=True)
+    return text.rstrip("\n") + "\n"
 
 
 def diagnostic_lines(error: ir.MLIRError) -> Iterator[str]:
     """MLIR's diagnostics as ``file:line:column: error: message`` lines."""
     for diagnostic in error.error_diagnostics:
-        yield f"{_location(diagnostic.location)}: error: {diagnostic.message}"
-        for note in diagnostic.notes:
-            yield f"{_location(note.location)}: note: {note.message}"
+        yield from _lines(diagnostic)
 
 
-def _location(location: ir.Location) -> str:
-    from .passes.base import describe
+def _lines(diagnostic: Any) -> Iterator[str]:
+    severity = diagnostic.severity.name.lower()
+    yield f"{describe(diagnostic.location)}: {severity}: {diagnostic.message}"
+    for note in diagnostic.notes:
+        yield f"{describe(note.location)}: note: {note.message}"
 
-    return describe(location)
 
+class Diagnostics:
+    """Collects what is emitted in a context, as text: errors only, or remarks and warnings as well."""
 
-class _Collector:
-    """Collects the errors that verifiers and passes emit in a context, as text."""
-
-    def __init__(self, context: ir.Context) -> None:
+    def __init__(self, context: ir.Context, errors_only: bool = True) -> None:
         self.context = context
+        self.errors_only = errors_only
         self.lines: list[str] = []
 
-    def __enter__(self) -> "_Collector":
+    def __enter__(self) -> Self:
         def handle(diagnostic: ir.Diagnostic) -> bool:
-            if diagnostic.severity == ir.DiagnosticSeverity.ERROR:
-                self.lines.append(f"{_location(diagnostic.location)}: error: {diagnostic.message}")
-                return True
-            return False
+            if self.errors_only and diagnostic.severity != ir.DiagnosticSeverity.ERROR:
+                return False
+            self.lines.extend(_lines(diagnostic))
+            return True
 
         self._handler = self.context.attach_diagnostic_handler(handle)
         return self
@@ -125,43 +158,71 @@ class _Collector:
         self._handler.detach()
 
 
-def verify(module: ir.Module, after: str) -> None:
-    """Check the whole program; raises ``PassFailure`` with every diagnostic."""
-    with _Collector(module.context) as collected:
+def verify(module: ir.Module, after: str | None = None) -> None:
+    """Check the whole program; raises ``PassFailure`` with every diagnostic.
+
+    ``after`` names the pass that left the program, for the note that blames it.
+    """
+    with Diagnostics(module.context) as collected:
         try:
             good = module.operation.verify()
         except ir.MLIRError as error:
             collected.lines.extend(diagnostic_lines(error))
             good = False
-        good = sparsebp.verify_program(module) and good
+        good = good and sparsebp.verify_program(module)
     if not good:
-        raise PassFailure(f"the program is not valid {after}", collected.lines)
+        blame = [f"note: the program is not valid after {after}"] if after else []
+        raise PassFailure(
+            f"the program is not valid{f' after {after}' if after else ''}", collected.lines + blame
+        )
 
 
 def run_stage(module: ir.Module, stage: Stage) -> None:
     """Run one stage and check what it leaves behind."""
     if isinstance(stage, Pass):
         name = stage.name
-        with module.context, ir.Location.unknown():
-            stage.apply(module)
+        _apply(stage, module)
     else:
         name = stage
         run_mlir_passes(module, f"builtin.module({stage})")
-    verify(module, f"after {name}")
+    verify(module, name)
+
+
+def _apply(stage: Pass, module: ir.Module) -> None:
+    try:
+        with module.context, ir.Location.unknown():
+            stage.apply(module)
+    except PockError:
+        raise
+    except ir.MLIRError as error:
+        raise PassFailure(f"pass '{stage.name}' failed: {error}", list(diagnostic_lines(error))) from error
+    except Exception as error:
+        # A bug, or a program that the pass does not foresee: the user gets a line and not a traceback.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise PassFailure(
+            f"pass '{stage.name}' cannot handle the program: {type(error).__name__}: {error} "
+            f"({Path(where.filename).name}:{where.lineno})"
+        ) from error
+
+
+def _pass_manager(pipeline: str, context: ir.Context) -> PassManager:
+    try:
+        return PassManager.parse(pipeline, context=context)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        reason = re.sub(
+            r"^(MLIR Textual PassPipeline Parser:\d+:\d+: error|<Pass-Options-Parser>): ", "", reason
+        )
+        raise UsageError(f"cannot use the pass pipeline '{pipeline}': {reason}") from None
 
 
 def run_mlir_passes(module: ir.Module, pipeline: str) -> None:
     """Run passes of MLIR's or torch-mlir's own; raises ``UsageError`` or ``PassFailure``."""
-    with module.context:
-        try:
-            manager = PassManager.parse(pipeline)
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[-1].removeprefix("error: ")
-            raise UsageError(f"cannot parse the pass pipeline '{pipeline}': {reason}") from None
-        try:
-            manager.run(module.operation)
-        except ir.MLIRError as error:
-            raise PassFailure(f"pass pipeline '{pipeline}' failed", list(diagnostic_lines(error))) from None
+    manager = _pass_manager(pipeline, module.context)
+    try:
+        manager.run(module.operation)
+    except ir.MLIRError as error:
+        raise PassFailure(f"pass pipeline '{pipeline}' failed", list(diagnostic_lines(error))) from None
 
 
 def run_pipeline(
@@ -180,16 +241,58 @@ def run_pipeline(
             printing.after(name, module)
 
 
-def parse_module(text: str, context: ir.Context, source: str = "-") -> ir.Module:
-    """Parse and check a program; raises ``PassFailure`` with MLIR's diagnostics.
+#: Deeper brackets than any program has; MLIR's recursive parser overflows its stack from about 5,000.
+MAX_NESTING = 1000
 
-    ``source`` is the name that diagnostics give the text.
+_BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|->|>=|([\[({<])|([\])}>])')
+
+
+def _nesting_problem(text: str, source: str) -> str | None:
+    depth = 0
+    for match in _BRACKET.finditer(text):
+        if match[1]:
+            depth += 1
+            if depth > MAX_NESTING:
+                line = text.count("\n", 0, match.start()) + 1
+                column = match.start() - text.rfind("\n", 0, match.start())
+                return f"{source}:{line}:{column}: error: brackets nest deeper than {MAX_NESTING}"
+        elif match[2]:
+            depth = max(depth - 1, 0)
+    return None
+
+
+def parse_module(text: str | bytes, context: ir.Context, source: str = "-") -> ir.Module:
+    """Parse and check a program, text or bytecode; raises ``PassFailure`` with MLIR's diagnostics.
+
+    ``source`` is the name that errors give the text; in the locations of its operations the name is ``-``.
     """
-    with context:
-        try:
-            module = ir.Module.parse(text)
-        except ir.MLIRError as error:
-            lines = [line.replace("-:", f"{source}:", 1) for line in diagnostic_lines(error)]
-            raise PassFailure(f"cannot parse {source}", lines) from None
-    verify(module, f"as read from {source}")
+    if isinstance(text, str) and (problem := _nesting_problem(text, source)):
+        raise PassFailure(f"cannot parse {source}", [problem])
+    return _checked(lambda: ir.Module.parse(text, context), source)
+
+
+def parse_file(path: Path, context: ir.Context) -> ir.Module:
+    """``parse_module`` of what is in a regular file, whose name the locations of operations get."""
+    return _checked(lambda: ir.Module.parseFile(str(path), context), str(path))
+
+
+def _checked(parse: Callable[[], ir.Module], source: str) -> ir.Module:
+    try:
+        module = parse()
+    except ir.MLIRError as error:
+        raise PassFailure(f"cannot parse {source}", named(diagnostic_lines(error), source)) from None
+    except RuntimeError as error:
+        # The bindings' own, for a diagnostic that quotes an escape like \FF.
+        raise PassFailure(
+            f"cannot parse {source}: it is not valid, and what is wrong is not UTF-8 ({error})"
+        ) from None
+    try:
+        verify(module)
+    except PassFailure as failure:
+        raise PassFailure(f"{source} is not valid", named(failure.diagnostics, source)) from None
     return module
+
+
+def named(lines: Iterable[str], source: str) -> list[str]:
+    """Diagnostics with ``source`` for ``-``, the name that parsed text goes by."""
+    return [f"{source}:{line.removeprefix('-:')}" if line.startswith("-:") else line for line in lines]

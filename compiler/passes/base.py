@@ -7,6 +7,7 @@ place and leaves valid IR behind.
 """
 
 import dataclasses
+import re
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -85,9 +86,12 @@ def fail_at(op: Any, message: str) -> PassFailure:
     return PassFailure(message, (f"{describe(op.operation.location)}: error: {message}",))
 
 
+_FILE_LOCATION = re.compile(r'"((?:[^"\\]|\\.)*)":(\d+):(\d+)')
+
+
 def describe(location: ir.Location) -> str:
-    """A location as compilers print it, ``file:line:column`` where it has one."""
+    """A location as compilers print it: the first ``file:line:column`` in it, else its name."""
     text = str(location)
-    if text.startswith("loc(") and text.endswith(")"):
-        text = text[4:-1]
-    return text.replace('"', "") if text.count('"') == 2 else text
+    if found := _FILE_LOCATION.search(text):
+        return ":".join(found.groups())
+    return text.removeprefix("loc(").removesuffix(")").replace('"', "")
