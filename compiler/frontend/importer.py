@@ -1,0 +1,262 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""ATen graphs to the torch dialect, with sparsebp operations for parameters and their updates."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._functorch._aot_autograd.descriptors import (
+    BufferAOTInput,
+    GradAOTOutput,
+    InputMutationAOTOutput,
+    ParamAOTInput,
+    PlainAOTOutput,
+    TangentAOTInput,
+)
+from torch_mlir import ir
+from torch_mlir.extras.fx_importer import FxImporter
+
+from pock.compiler.analysis.parameter_roles import dimension_names, parameter_roles
+from pock.compiler.state import SEED, STEP, count_steps, declare_random_state
+from pock.compiler.torch_ir import TorchBuilder, body, constant, functions, operations
+from pock.dialects import sparsebp
+from pock.dialects.sparsebp import Mask
+from pock.dialects.types import builtin_tensor, vtensor
+
+from .gradients import user_frames
+from .task import TaskError
+
+aten = torch.ops.aten
+
+#: Operations that do nothing in a functional graph.
+_NO_OPS = (aten.alias.default, aten.detach.default, aten.clone.default, aten.lift_fresh_copy.default)
+
+
+@dataclass
+class Graph:
+    """A functional ATen graph of AOTAutograd. ``public`` maps its parameter slots to users' names."""
+
+    graph: torch.fx.Graph
+    public: Mapping[str, str]
+
+
+@dataclass
+class _Result:
+    """What a graph's outputs are, besides losses and predictions, in the order of the outputs."""
+
+    kind: str  # "gradient" or "buffer"
+    name: str
+
+
+class Importer:
+    """Builds the module of one training program. A context manager: MLIR's context is entered."""
+
+    def __init__(self) -> None:
+        self.context = sparsebp.context()
+        self._fx = FxImporter(context=self.context)
+
+    def __enter__(self) -> "Importer":
+        self._stack = ExitStack()
+        self._stack.enter_context(self.context)
+        # Attributes need a location for their errors; operations are given their own.
+        self._stack.enter_context(ir.Location.unknown())
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._stack.close()
+
+    def add_step(self, graph: Graph, parameters: Sequence[str], buffers: Sequence[str]) -> None:
+        """Import the joint graph as ``@step``: gradients become updates, new buffer values assigns."""
+        self._parameters, self._buffers = parameters, buffers
+        self.add_function("step", graph)
+
+    def add_function(self, name: str, graph: Graph) -> None:
+        """Import a graph as ``@name``, its parameters and buffers read from their declarations."""
+        results = _prepare_outputs(graph)
+        _prepare_nodes(graph.graph)
+        inputs = [_input_role(node, graph.public) for node in graph.graph.find_nodes(op="placeholder")]
+        function = self._fx.import_stateless_graph(graph.graph, func_name=name)
+        _lift_arguments(function, inputs)
+        _lift_results(function, results)
+
+    def finish(self, shapes: Mapping[str, tuple[int, ...]]) -> ir.Module:
+        """Declare parameters and state in front of the functions and return the checked module."""
+        module = self._fx.module
+        for function in functions(module).values():
+            _raise_random_masks(function)
+        self._declare(module, shapes)
+        if any(True for _ in operations(functions(module)["step"], "sparsebp.random_mask")):
+            declare_random_state(module)
+            count_steps(module)
+        if not module.operation.verify() or not sparsebp.verify_program(module):
+            raise RuntimeError("the importer built an invalid program")
+        return module
+
+    def _declare(self, module: ir.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        roles = parameter_roles(module)
+        types = _declared_types(module)
+        assigned = _assigned(module)
+        anchor = TorchBuilder(module.body.operations[0], ir.Location.unknown())
+        for name in (*self._parameters, *self._buffers):
+            if name not in types:
+                continue  # nothing reads it
+            names, channels = dimension_names(roles.get(name), shapes[name])
+            trainable = name in self._parameters
+            full = trainable or name in assigned
+            attributes: dict[str, ir.Attribute] = {
+                "sym_name": ir.StringAttr.get(name),
+                "type": ir.TypeAttr.get(types[name]),
+                "dimensions": ir.ArrayAttr.get([ir.StringAttr.get(n) for n in names]),
+                "role": ir.StringAttr.get("parameter" if trainable else "buffer"),
+                "mask": (Mask.full() if full else Mask.none()).to_attr(),
+            }
+            if channels is not None and trainable:
+                attributes["channel_dimension"] = ir.StringAttr.get(channels)
+            anchor.create("sparsebp.parameter", [], [], attributes)
+
+
+# -- FX graphs ----------------------------------------------------------------------------------
+
+
+def _prepare_outputs(graph: Graph) -> list[_Result]:
+    """Order the outputs: losses and predictions first, then gradients, then new buffer values.
+
+    Parameters without a gradient have None there, which is dropped.
+    """
+    output = graph.graph.find_nodes(op="output")[0]
+    plain: list[Any] = []
+    special: list[tuple[_Result, Any]] = []
+    for value, descriptor in zip(output.args[0], output.meta["desc"], strict=True):
+        if value is None:
+            continue
+        if isinstance(descriptor, PlainAOTOutput):
+            plain.append(value)
+        elif isinstance(descriptor, GradAOTOutput):
+            source = descriptor.grad_of
+            if isinstance(source, ParamAOTInput):
+                special.append((_Result("gradient", graph.public[source.target]), value))
+        elif isinstance(descriptor, InputMutationAOTOutput):
+            source = descriptor.mutated_input
+            if not isinstance(source, BufferAOTInput):
+                raise TaskError(f"the model overwrites one of its inputs or parameters in place ({source})")
+            special.append((_Result("buffer", graph.public[source.target]), value))
+        else:
+            raise TaskError(f"the model has an output of an unexpected kind: {descriptor}")
+    special.sort(key=lambda item: item[0].kind, reverse=True)
+    output.args = ((*plain, *(value for _, value in special)),)
+    return [result for result, _ in special]
+
+
+def _prepare_nodes(graph: torch.fx.Graph) -> None:
+    """Drop operations that do nothing and keep only the user's frames of stack traces."""
+    for node in list(graph.nodes):
+        if node.target in _NO_OPS:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+            continue
+        frames = user_frames(node.meta.get("stack_trace"))
+        node.meta["stack_trace"] = "\n".join(f'  File "{f}", line {n}, in {fn}' for f, n, fn in frames)
+    graph.eliminate_dead_code()
+
+
+def _input_role(node: torch.fx.Node, public: Mapping[str, str]) -> str | None:
+    """The declaration that a placeholder reads, "" for the tangent of the loss, None for an input."""
+    descriptor = node.meta["desc"]
+    if isinstance(descriptor, ParamAOTInput | BufferAOTInput):
+        return public[descriptor.target]
+    return "" if isinstance(descriptor, TangentAOTInput) else None
+
+
+# -- functions ----------------------------------------------------------------------------------
+
+
+def _lift_arguments(function: Any, roles: Sequence[str | None]) -> None:
+    """Parameter arguments become reads, the tangent of the loss the constant one."""
+    block = body(function)
+    builder = TorchBuilder(block.operations[0], function.operation.location)
+    for i, role in reversed(list(enumerate(roles))):
+        if role is None:
+            continue
+        argument = block.arguments[i]
+        if argument.uses is not None and any(True for _ in argument.uses):
+            value = _one(builder, argument.type) if role == "" else builder.read(role, argument.type)
+            argument.replace_all_uses_with(value)
+        block.erase_argument(i)
+    set_function_type(function)
+
+
+def _one(builder: TorchBuilder, type_: ir.Type) -> ir.Value:
+    tensor = builtin_tensor(type_)
+    splat = ir.DenseElementsAttr.get_splat(tensor, ir.FloatAttr.get(tensor.element_type, 1.0))
+    value: ir.Value = builder.create("torch.vtensor.literal", [], [type_], {"value": splat})
+    return value
+
+
+def _lift_results(function: Any, results: Sequence[_Result]) -> None:
+    """The last results become updates (gradients) and assigns (buffers)."""
+    terminator = list(body(function).operations)[-1]
+    values = list(terminator.operation.operands)
+    plain = len(values) - len(results)
+    builder = TorchBuilder(terminator)
+    full = Mask.full().to_attr()
+    for result, value in zip(results, values[plain:], strict=True):
+        builder.location = _location(value)
+        builder.write("update" if result.kind == "gradient" else "assign", result.name, full, value)
+    builder.location = terminator.operation.location
+    builder.create("func.return", values[:plain], [])
+    terminator.operation.erase()
+    set_function_type(function)
+
+
+def _location(value: ir.Value) -> ir.Location:
+    return value.location
+
+
+def set_function_type(function: Any) -> None:
+    """Make the function's type that of its block arguments and returned values."""
+    block = body(function)
+    returned = list(block.operations)[-1].operation.operands
+    type_ = ir.FunctionType.get([a.type for a in block.arguments], [v.type for v in returned])
+    function.operation.attributes["function_type"] = ir.TypeAttr.get(type_)
+
+
+def _raise_random_masks(function: Any) -> None:
+    """``torch.operator "torch.sparsebp.random_mask"`` to the operation of the dialect."""
+    for op in operations(function, "torch.operator"):
+        if ir.StringAttr(op.operation.attributes["name"]).value != "torch.sparsebp.random_mask":
+            continue
+        builder = TorchBuilder(op)
+        _, probability, stream = op.operation.operands
+        scalar = vtensor((), "si64")
+        attributes = {
+            "stream": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), constant(stream)),
+            "probability": ir.FloatAttr.get(ir.F64Type.get(), constant(probability)),
+        }
+        state = [builder.read(SEED, scalar), builder.read(STEP, scalar)]
+        bits = builder.create("sparsebp.random_mask", state, [op.operation.results[0].type], attributes)
+        op.operation.results[0].replace_all_uses_with(bits)
+        op.operation.erase()
+
+
+# -- declarations -------------------------------------------------------------------------------
+
+
+def _declared_types(module: ir.Module) -> dict[str, ir.Type]:
+    """Parameter or buffer name -> its builtin tensor type, from its readers and writers."""
+    types: dict[str, ir.Type] = {}
+    for op in sparsebp.symbols.symbol_users(module):
+        name = ir.FlatSymbolRefAttr(op.operation.attributes["symbol"]).value
+        value = op.operation.results[0] if op.operation.results else op.operation.operands[0]
+        types.setdefault(name, builtin_tensor(value.type))
+    return types
+
+
+def _assigned(module: ir.Module) -> set[str]:
+    return {
+        ir.FlatSymbolRefAttr(op.operation.attributes["symbol"]).value
+        for op in sparsebp.symbols.symbol_users(module)
+        if op.operation.name == "sparsebp.assign"
+    }
