@@ -1,0 +1,34 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Conversions of torch and sparsebp operations to linalg on tensors, one a file, and their registry.
+
+A conversion is a function of an operation and a ``LinalgBuilder`` in front of it. It returns the
+operation's result as a builtin tensor (of the result's element type, or f32 to be cast to it), or
+None where it leaves the operation to torch-mlir.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from torch_mlir import ir
+
+from .builder import LinalgBuilder
+
+Conversion = Callable[[Any, LinalgBuilder], ir.Value | None]
+
+#: operation -> "module:function" below this package
+_REGISTRY = {
+    "sparsebp.conv_input_grad": "conv_input_grad:convert",
+    "sparsebp.conv_weight_grad": "conv_weight_grad:convert",
+    "torch.aten.convolution": "convolution:convert",
+}
+
+
+def get_conversion(name: str) -> Conversion | None:
+    """The conversion of the operation ``name``, or None if it has none."""
+    if name not in _REGISTRY:
+        return None
+    module, _, attribute = _REGISTRY[name].partition(":")
+    found: Conversion = getattr(import_module(f".{module}", __package__), attribute)
+    return found

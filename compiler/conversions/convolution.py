@@ -1,0 +1,39 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``torch.aten.convolution``, not transposed, of any rank, stride, padding, dilation and group count."""
+
+from typing import Any
+
+from torch_mlir import ir
+from torch_mlir.dialects import arith
+
+from pock.compiler.torch_ir import constant
+from pock.dialects.sparsebp.window import Window
+
+from .builder import LinalgBuilder, shape
+from .convolve import convolve, fit, letters
+
+
+def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
+    """The padded convolution, and its bias added."""
+    _, _, bias, *arguments = op.operation.operands
+    stride, padding, dilation, transposed, _, groups = (constant(v) for v in arguments)
+    if transposed:
+        return None
+    x, weight = b.operand(op, 0), b.operand(op, 1)
+    kernel = shape(weight)[2:]
+    window = Window(tuple(kernel), *(widen(v, len(kernel)) for v in (stride, padding, dilation)))
+    x = fit(b, x, window, window.output_size(shape(x)[2:]))
+    y = convolve(b, x, weight, window.stride, window.dilation, groups)
+    return y if str(bias.type) == "!torch.none" else _add_bias(b, y, b.operand(op, 2))
+
+
+def widen(values: list[int], rank: int) -> tuple[int, ...]:
+    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
+    return tuple(values * rank if len(values) == 1 else values)
+
+
+def _add_bias(b: LinalgBuilder, y: ir.Value, bias: ir.Value) -> ir.Value:
+    at = f"n f {' '.join(letters('o', len(shape(y)) - 2))}"
+    init = b.empty(shape(y), b.f32)
+    return b.generic(f"{at}, f -> {at}", [y, b.cast(bias, b.f32)], [init], lambda v, c, _: arith.addf(v, c))

@@ -1,0 +1,94 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Gradients of strided windows, gathered instead of scattered.
+
+Output position ``o`` of a window of stride ``s``, padding ``p`` and dilation ``d`` reads input position
+``i = o·s - p + k·d`` with tap ``k``. Seen from the input, write ``i = q·s + r`` with the *phase*
+``r < s``; then ``o = q + e`` for the few *offsets* ``e`` for which ``r + p - e·s`` is ``k·d`` of some tap
+``k``. For one phase the gradient is thus a window of stride 1 over the output, whose tap at offset
+``e`` is ``k(r, e)``; the input is the phases interleaved. This is the sub-pixel convolution of Shi et
+al., "Real-time single image and video super-resolution" (CVPR 2016).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch_mlir import ir
+
+from pock.dialects.sparsebp.window import Window
+
+from .builder import LinalgBuilder, shape
+
+
+@dataclass(frozen=True)
+class Phases:
+    """How one spatial dimension of ``size`` is gathered from ``out`` output positions.
+
+    ``first`` is the least offset, ``offsets`` their number, ``quotients`` the number of positions
+    ``q``, ``taps[r][j]`` the tap of phase ``r`` at offset ``first + j``, or -1 for none.
+    """
+
+    first: int
+    offsets: int
+    quotients: int
+    taps: tuple[tuple[int, ...], ...]
+
+    @staticmethod
+    def of(size: int, kernel: int, stride: int, padding: int, dilation: int) -> "Phases":
+        """The phases of a window over a dimension of ``size``."""
+        first = -((dilation * (kernel - 1) - padding) // stride)
+        last = (stride - 1 + padding) // stride
+        taps = tuple(
+            tuple(
+                _tap(phase + padding - offset * stride, kernel, dilation) for offset in range(first, last + 1)
+            )
+            for phase in range(stride)
+        )
+        return Phases(first, last - first + 1, -(-size // stride), taps)
+
+    def padding(self, out: int) -> tuple[int, int]:
+        """Elements to add before and after ``out`` output positions (negative: to remove)."""
+        return -self.first, self.quotients + self.offsets - 1 - out + self.first
+
+
+def _tap(distance: int, kernel: int, dilation: int) -> int:
+    tap, remainder = divmod(distance, dilation)
+    return tap if remainder == 0 and 0 <= tap < kernel else -1
+
+
+def phases(window: Window, size: Sequence[int]) -> list[Phases]:
+    """The phases of each spatial dimension."""
+    return [
+        Phases.of(n, k, s, p, d)
+        for n, k, s, p, d in zip(
+            size, window.kernel, window.stride, window.padding, window.dilation, strict=True
+        )
+    ]
+
+
+def tap_table(
+    dims: Sequence[Phases], kernel: Sequence[int]
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.int32]]":
+    """``[*phase, *offset]``: the row-major tap of each phase and offset, or -1."""
+    rank = len(dims)
+    flat, valid = np.zeros((), np.int32), np.ones((), bool)
+    for i, (dim, k) in enumerate(zip(dims, kernel, strict=True)):
+        order = [1] * (2 * rank)
+        table = np.array(dim.taps, np.int32)
+        order[i], order[rank + i] = table.shape
+        table = table.reshape(order)
+        flat, valid = flat * k + table, valid & (table >= 0)
+    return np.where(valid, flat, -1).astype(np.int32)
+
+
+def pad_outputs(b: LinalgBuilder, value: ir.Value, dims: Sequence[Phases], fill: float = 0.0) -> ir.Value:
+    """``value [N, C, *out]`` padded or cropped such that every offset of every quotient is in it."""
+    pads = [dim.padding(n) for dim, n in zip(dims, shape(value)[2:], strict=True)]
+    return b.pad(value, [0, 0, *(low for low, _ in pads)], [0, 0, *(high for _, high in pads)], fill)
+
+
+def interleave(b: LinalgBuilder, value: ir.Value, size: Sequence[int]) -> ir.Value:
+    """``[N, C, q0, r0, q1, r1, …]`` as ``[N, C, *size]``, what is too much cut off."""
+    merged = b.merge(value, [1, 1] + [2] * len(size))
+    return b.slice(merged, [0] * (len(size) + 2), [*shape(merged)[:2], *size])

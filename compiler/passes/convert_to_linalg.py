@@ -1,0 +1,54 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``sparsebp-convert-to-linalg``."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch_mlir import ir
+
+from pock.compiler.conversions import get_conversion
+from pock.compiler.conversions.builder import LinalgBuilder
+from pock.compiler.torch_ir import functions, operations
+
+from .base import Pass
+
+
+@dataclass(frozen=True)
+class ConvertToLinalg(Pass):
+    """Lower the gradient ops, and what torch-mlir lowers wrongly or slowly, to linalg on tensors.
+
+    Converted operations stand between ``torch_c`` casts; torch-mlir's own pipeline lowers what is
+    around them::
+
+        %w = "sparsebp.conv_weight_grad"(%g, %x) {...} : (...) -> !torch.vtensor<[8,3,3,3],f32>
+
+    becomes::
+
+        %0 = torch_c.to_builtin_tensor %g : ... -> tensor<2x8x16x16xf32>
+        %1 = torch_c.to_builtin_tensor %x : ... -> tensor<2x3x16x16xf32>
+        %2 = tensor.pad %1 low[0, 0, 1, 1] high[0, 0, 1, 1] ...
+        %3 = linalg.generic ...
+        %w = torch_c.from_builtin_tensor %3 : ... -> !torch.vtensor<[8,3,3,3],f32>
+
+    Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a scatter.
+    """
+
+    name: ClassVar[str] = "sparsebp-convert-to-linalg"
+
+    def apply(self, module: ir.Module) -> None:
+        for function in functions(module).values():
+            for op in operations(function):
+                _convert(op)
+
+
+def _convert(op: Any) -> None:
+    conversion = get_conversion(op.operation.name)
+    if conversion is None:
+        return
+    builder = LinalgBuilder(op)
+    value = conversion(op, builder)
+    if value is not None:
+        result = op.operation.results[0]
+        result.replace_all_uses_with(builder.torch_value(value, result.type))
+        op.operation.erase()
