@@ -12,7 +12,10 @@ from functools import lru_cache
 
 from torch_mlir import ir
 
-_VTENSOR = re.compile(r"!torch\.vtensor<\[([0-9,?]*)\],([a-z0-9A-Z]+)>")
+#: element types of the tensors that programs may hold
+ELEMENTS = ("i1", "si8", "si16", "si32", "si64", "ui8", "f16", "bf16", "f32", "f64")
+
+_VTENSOR = re.compile(rf"!torch\.vtensor<\[([0-9,?]*)\],({'|'.join(ELEMENTS)})>")
 
 #: element type of a torch tensor -> the signless builtin element type of its value in linalg
 BUILTIN_ELEMENT = {"si64": "i64", "si32": "i32", "si16": "i16", "si8": "i8", "ui8": "i8"}

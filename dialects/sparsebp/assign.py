@@ -8,19 +8,21 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand
 
 from ..types import is_vtensor
-from .dialect import SparseBP, WritesState, fail
+from .dialect import WritesState
 from .mask import MaskAttr, mask_of
+from .operation import Operation, symbol
 
 
-class AssignOp(SparseBP.Operation, name="assign", traits=[WritesState]):
+class AssignOp(Operation, name="assign", traits=[WritesState]):
     """Overwrites what ``mask`` selects of ``symbol`` with ``value``; the rest keeps its bits."""
 
     value: Operand[Any]
     symbol: ir.FlatSymbolRefAttr
     mask: MaskAttr
 
-    def verify_invariants(self) -> bool:
+    def problem(self) -> str | None:
         if not is_vtensor(self.operation.operands[0].type):
-            return fail(self, "value must be a static !torch.vtensor")
-        mask = mask_of(self.operation.attributes["mask"])
-        return fail(self, mask) if isinstance(mask, str) else True
+            return "value must be a static !torch.vtensor"
+        symbol(self, "symbol")
+        mask_of(self)
+        return None

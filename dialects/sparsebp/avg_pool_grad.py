@@ -8,11 +8,11 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import shape_of
-from .dialect import SparseBP, fail
-from .window import Window
+from .operation import Operation, boolean, elements_differ, integer, integers
+from .window import Window, pooling_problem
 
 
-class AvgPoolGradOp(SparseBP.Operation, name="avg_pool_grad", traits=[Pure]):
+class AvgPoolGradOp(Operation, name="avg_pool_grad", traits=[Pure]):
     """Spreads each output gradient evenly over its window.
 
     The divisor is that of PyTorch's ``avg_pool2d``: ``divisor_override`` unless it is 0; else the
@@ -27,23 +27,16 @@ class AvgPoolGradOp(SparseBP.Operation, name="avg_pool_grad", traits=[Pure]):
     divisor_override: ir.IntegerAttr
     grad_input: Result[Any]
 
-    def verify_invariants(self) -> bool:
-        operation = self.operation
-        grad, source = shape_of(operation.operands[0].type), shape_of(operation.results[0].type)
-        if len(grad) != len(source) or len(source) < 3 or grad[:2] != source[:2]:
-            return fail(self, f"gradient {list(grad)} does not fit input {list(source)}")
-        for name in ("kernel", "stride", "padding"):
-            if len(ir.DenseI64ArrayAttr(operation.attributes[name])) != len(source) - 2:
-                return fail(self, f"{name} must have {len(source) - 2} integers")
-        if ir.IntegerAttr(operation.attributes["divisor_override"]).value < 0:
-            return fail(self, "divisor_override must be 0 (none) or positive")
-        return True
+    def problem(self) -> str | None:
+        boolean(self, "count_include_pad")
+        integer(self, "divisor_override", least=0)
+        grad, source = self.operation.operands[0].type, self.operation.results[0].type
+        return pooling_problem(window(self), shape_of(source), shape_of(grad)) or elements_differ(
+            grad, source
+        )
 
 
 def window(op: Any) -> Window:
     """The pooling window, which average pooling never dilates."""
-    attributes = op.operation.attributes
-    kernel, stride, padding = (
-        tuple(ir.DenseI64ArrayAttr(attributes[name])) for name in ("kernel", "stride", "padding")
-    )
+    kernel, stride, padding = (integers(op, name) for name in ("kernel", "stride", "padding"))
     return Window(kernel, stride, padding, (1,) * len(kernel))

@@ -8,14 +8,16 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import shape_of
-from .dialect import SparseBP, fail
+from .operation import Operation, elements_differ, integer
 from .window import Window, convolution_problem
 
 
-class ConvInputGradOp(SparseBP.Operation, name="conv_input_grad", traits=[Pure]):
-    """``grad_input[n, c, i] = Σ grad_output[n, f, o] · weight[f, c, k]`` over ``i = o·stride − padding + k·dilation``:
-    the transposed convolution. The result type carries the input size, which the output size does
-    not determine. Weight is ``[F, C / groups, *kernel]``.
+class ConvInputGradOp(Operation, name="conv_input_grad", traits=[Pure]):
+    """The transposed convolution of the output's gradient with the weight ``[F, C / groups, *kernel]``.
+
+    ``grad_input[n, c, i] = Σ grad_output[n, f, o] · weight[f, c, k]`` over the ``f`` of ``c``'s group and
+    the ``o`` and ``k`` with ``i = o · stride - padding + k · dilation``. The result type carries the input
+    size, which the output size does not determine.
 
     ``stride``, ``padding`` and ``dilation`` are those of the forward convolution.
     """
@@ -28,10 +30,9 @@ class ConvInputGradOp(SparseBP.Operation, name="conv_input_grad", traits=[Pure])
     groups: ir.IntegerAttr
     grad_input: Result[Any]
 
-    def verify_invariants(self) -> bool:
-        operation = self.operation
-        grad = shape_of(operation.operands[0].type)
-        source, weight = shape_of(operation.results[0].type), shape_of(operation.operands[1].type)
-        groups = ir.IntegerAttr(operation.attributes["groups"]).value
-        problem = convolution_problem(Window.of(self, weight[2:]), groups, source, weight, grad)
-        return True if problem is None else fail(self, problem)
+    def problem(self) -> str | None:
+        grad, weight = (operand.type for operand in self.operation.operands)
+        source = self.operation.results[0].type
+        window, groups = Window.of(self, shape_of(weight)[2:]), integer(self, "groups", least=1)
+        problem = convolution_problem(window, groups, shape_of(source), shape_of(weight), shape_of(grad))
+        return problem or elements_differ(grad, source, weight)

@@ -8,13 +8,15 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import shape_of
-from .dialect import SparseBP, fail
+from .operation import Operation, elements_differ, integer
 from .window import Window, convolution_problem
 
 
-class ConvWeightGradOp(SparseBP.Operation, name="conv_weight_grad", traits=[Pure]):
-    """``grad_weight[f, c, k] = Σ grad_output[n, f, o] · input[n, c, o·stride − padding + k·dilation]``. The result
-    type carries the kernel size. Weight is ``[F, C / groups, *kernel]``.
+class ConvWeightGradOp(Operation, name="conv_weight_grad", traits=[Pure]):
+    """The correlation of the input with the output's gradient, a weight ``[F, C / groups, *kernel]``.
+
+    ``grad_weight[f, c, k] = Σ grad_output[n, f, o] · input[n, c, o · stride - padding + k · dilation]``, over
+    ``n`` and ``o``, with ``c`` counted within the group of ``f``. The result type carries the kernel size.
 
     ``stride``, ``padding`` and ``dilation`` are those of the forward convolution.
     """
@@ -27,10 +29,9 @@ class ConvWeightGradOp(SparseBP.Operation, name="conv_weight_grad", traits=[Pure
     groups: ir.IntegerAttr
     grad_weight: Result[Any]
 
-    def verify_invariants(self) -> bool:
-        operation = self.operation
-        grad = shape_of(operation.operands[0].type)
-        source, weight = shape_of(operation.operands[1].type), shape_of(operation.results[0].type)
-        groups = ir.IntegerAttr(operation.attributes["groups"]).value
-        problem = convolution_problem(Window.of(self, weight[2:]), groups, source, weight, grad)
-        return True if problem is None else fail(self, problem)
+    def problem(self) -> str | None:
+        grad, source = (operand.type for operand in self.operation.operands)
+        weight = self.operation.results[0].type
+        window, groups = Window.of(self, shape_of(weight)[2:]), integer(self, "groups", least=1)
+        problem = convolution_problem(window, groups, shape_of(source), shape_of(weight), shape_of(grad))
+        return problem or elements_differ(grad, source, weight)

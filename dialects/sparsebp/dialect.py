@@ -10,7 +10,7 @@ from torch_mlir.dialects import torch as torch_d
 from torch_mlir.passmanager import PassManager
 
 
-class SparseBP(ext.Dialect, name="sparsebp"):
+class SparseBP(ext.Dialect, name="sparsebp"):  # type: ignore[call-arg]
     """Training programs in which only part of the parameters is updated."""
 
 

@@ -8,10 +8,10 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import element_of, shape_of
-from .dialect import SparseBP, fail
+from .operation import Operation, boolean, elements_differ, integer
 
 
-class EmbeddingGradOp(SparseBP.Operation, name="embedding_grad", traits=[Pure]):
+class EmbeddingGradOp(Operation, name="embedding_grad", traits=[Pure]):
     """``grad_weight[first_row + r, :] = Σ grad_output[i, :]`` over the ``i`` with that index.
 
     ``indices`` has any shape, ``grad_output`` that shape and the embedding's width. The result
@@ -26,14 +26,14 @@ class EmbeddingGradOp(SparseBP.Operation, name="embedding_grad", traits=[Pure]):
     scale_grad_by_freq: Any
     grad_weight: Result[Any]
 
-    def verify_invariants(self) -> bool:
-        operation = self.operation
-        grad, indices = (operand.type for operand in operation.operands)
-        weight = shape_of(operation.results[0].type)
+    def problem(self) -> str | None:
+        integer(self, "first_row", least=0)
+        integer(self, "padding_idx", least=-1)
+        boolean(self, "scale_grad_by_freq")
+        grad, indices = (operand.type for operand in self.operation.operands)
+        table = self.operation.results[0].type
         if not element_of(indices).startswith("si"):
-            return fail(self, f"indices must be integers, got {indices}")
-        if len(weight) != 2 or shape_of(grad) != (*shape_of(indices), weight[1]):
-            return fail(self, f"gradient {grad} does not fit indices {indices} and table {list(weight)}")
-        if ir.IntegerAttr(operation.attributes["first_row"]).value < 0:
-            return fail(self, "first_row must not be negative")
-        return True
+            return f"indices must be integers, got {indices}"
+        if len(shape_of(table)) != 2 or shape_of(grad) != (*shape_of(indices), shape_of(table)[1]):
+            return f"gradient {grad} does not fit indices {indices} and table {table}"
+        return elements_differ(grad, table)

@@ -4,15 +4,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from torch_mlir import ir
 
 from .dialect import SparseBP
+from .operation import Malformed, shown, text
 
 
-class MaskKind(str, Enum):
+class MaskKind(StrEnum):
     """What part of a tensor is updated."""
 
     NONE = "none"
@@ -21,7 +22,7 @@ class MaskKind(str, Enum):
     LIST = "list"
 
 
-class MaskAttr(SparseBP.Attribute, name="mask"):
+class MaskAttr(SparseBP.Attribute, name="mask"):  # type: ignore[name-defined, call-arg]
     """``#sparsebp.mask<"kind", "dimension", array<i64: …>>``.
 
     * ``none`` and ``full``: no dimension (``""``) and no indices;
@@ -141,10 +142,20 @@ class Mask:
         return None
 
 
-def mask_of(attr: ir.Attribute) -> Mask | str:
-    """The mask that ``attr`` holds, or what is wrong with its parameters (for verifiers)."""
+def mask_of(op: Any) -> Mask:
+    """The mask of ``op``, for verifiers; raises ``Malformed`` if it is none or contradicts itself."""
+    attribute = op.operation.attributes["mask"]
+    if not isinstance(attribute, MaskAttr):
+        raise Malformed(f"mask must be a #sparsebp.mask, got {shown(attribute)}")
+    kind, dimension, indices = attribute.params
     try:
-        mask = Mask.from_attr(attr)
-    except (TypeError, ValueError) as error:
-        return f"malformed mask {attr}: {error}"
-    return mask.problem() or mask
+        ir.DenseI64ArrayAttr(indices)
+    except ValueError:
+        raise Malformed(f"mask indices must be array<i64: ...>, got {shown(indices)}") from None
+    if text(ir.StringAttr(kind)) not in list(MaskKind):
+        raise Malformed(f"mask kind must be one of {', '.join(MaskKind)}, got {kind}")
+    text(ir.StringAttr(dimension))
+    mask = Mask.from_attr(attribute)
+    if (problem := mask.problem()) is not None:
+        raise Malformed(problem)
+    return mask

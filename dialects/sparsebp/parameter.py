@@ -4,11 +4,13 @@
 
 from torch_mlir import ir
 
-from .dialect import SparseBP, fail
 from .mask import MaskAttr, mask_of
+from .operation import Operation, string, strings, tensor_type
+
+ROLES = ("parameter", "buffer")
 
 
-class ParameterOp(SparseBP.Operation, name="parameter"):
+class ParameterOp(Operation, name="parameter"):
     """Declares a parameter (or buffer) of the model under PyTorch's name for it.
 
     ``dimensions`` names each dimension, so that masks read ``"input_channels"`` and not ``1``.
@@ -22,21 +24,11 @@ class ParameterOp(SparseBP.Operation, name="parameter"):
     role: ir.StringAttr
     mask: MaskAttr
 
-    def verify_invariants(self) -> bool:
-        attributes = self.operation.attributes
-        role = ir.StringAttr(attributes["role"]).value
-        if role not in ("parameter", "buffer"):
-            return fail(self, f"role must be 'parameter' or 'buffer', got '{role}'")
-        try:
-            tensor = ir.RankedTensorType(ir.TypeAttr(attributes["type"]).value)
-        except ValueError:
-            return fail(self, f"type must be a ranked tensor, got {attributes['type']}")
-        names = [ir.StringAttr(name).value for name in ir.ArrayAttr(attributes["dimensions"])]
+    def problem(self) -> str | None:
+        string(self, "sym_name")
+        if (role := string(self, "role")) not in ROLES:
+            return f"role must be one of {', '.join(ROLES)}, got '{role}'"
+        tensor, names = tensor_type(self, "type"), strings(self, "dimensions")
         if len(names) != tensor.rank or len(set(names)) != len(names):
-            return fail(self, f"needs {tensor.rank} distinct dimension names, got {names}")
-        mask = mask_of(attributes["mask"])
-        if isinstance(mask, str):
-            return fail(self, mask)
-        if (problem := mask.problem_for(tensor.shape, names)) is not None:
-            return fail(self, problem)
-        return True
+            return f"needs {tensor.rank} distinct dimension names, got {names}"
+        return mask_of(self).problem_for(tensor.shape, names)

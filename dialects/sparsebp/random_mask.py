@@ -8,10 +8,10 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import element_of, shape_of
-from .dialect import SparseBP, fail
+from .operation import Operation, integer, number
 
 
-class RandomMaskOp(SparseBP.Operation, name="random_mask", traits=[Pure]):
+class RandomMaskOp(Operation, name="random_mask", traits=[Pure]):
     """Independent bits that are 1 with ``probability``.
 
     Element ``i`` (row-major) is ``philox4x32_10(counter, key)[i % 4] < probability · 2³²`` with counter
@@ -26,14 +26,12 @@ class RandomMaskOp(SparseBP.Operation, name="random_mask", traits=[Pure]):
     probability: ir.FloatAttr
     bits: Result[Any]
 
-    def verify_invariants(self) -> bool:
-        operation = self.operation
-        for name, operand in zip(("seed", "step"), operation.operands, strict=True):
+    def problem(self) -> str | None:
+        integer(self, "stream", least=0)
+        for name, operand in zip(("seed", "step"), self.operation.operands, strict=True):
             if shape_of(operand.type) != () or element_of(operand.type) != "si64":
-                return fail(self, f"{name} must be !torch.vtensor<[],si64>, got {operand.type}")
-        if element_of(operation.results[0].type) != "i1":
-            return fail(self, "result must be i1")
-        probability = ir.FloatAttr(operation.attributes["probability"]).value
-        if not 0.0 <= probability <= 1.0:
-            return fail(self, f"probability must be in [0, 1], got {probability}")
-        return True
+                return f"{name} must be !torch.vtensor<[],si64>, got {operand.type}"
+        if element_of(self.operation.results[0].type) != "i1":
+            return f"bits must be i1, got {self.operation.results[0].type}"
+        probability = number(self, "probability")
+        return None if 0 <= probability <= 1 else f"probability must be in [0, 1], got {probability}"

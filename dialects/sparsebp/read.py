@@ -8,16 +8,18 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Result
 
 from ..types import is_vtensor
-from .dialect import ReadsState, SparseBP, fail
+from .dialect import ReadsState
+from .operation import Operation, symbol
 
 
-class ReadOp(SparseBP.Operation, name="read", traits=[ReadsState]):
+class ReadOp(Operation, name="read", traits=[ReadsState]):
     """Reads the whole value of the declaration ``symbol``."""
 
     symbol: ir.FlatSymbolRefAttr
     value: Result[Any]
 
-    def verify_invariants(self) -> bool:
+    def problem(self) -> str | None:
+        symbol(self, "symbol")
         if not is_vtensor(self.operation.results[0].type):
-            return fail(self, "result must be a static !torch.vtensor")
-        return True
+            return "result must be a static !torch.vtensor"
+        return None

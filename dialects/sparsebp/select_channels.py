@@ -7,12 +7,12 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
-from ..types import element_of, shape_of
-from .dialect import SparseBP, fail
+from ..types import shape_of
 from .mask import MaskAttr, mask_of
+from .operation import Operation, elements_differ, integer
 
 
-class SelectChannelsOp(SparseBP.Operation, name="select_channels", traits=[Pure]):
+class SelectChannelsOp(Operation, name="select_channels", traits=[Pure]):
     """The channels that a range or list mask keeps, along dimension ``axis`` of ``input``.
 
     ``sparsebp-prune-backward`` puts it behind a masked gradient and sinks it towards the saved
@@ -24,22 +24,19 @@ class SelectChannelsOp(SparseBP.Operation, name="select_channels", traits=[Pure]
     mask: MaskAttr
     selected: Result[Any]
 
-    def verify_invariants(self) -> bool:
-        operation = self.operation
-        mask = mask_of(operation.attributes["mask"])
-        if isinstance(mask, str):
-            return fail(self, mask)
+    def problem(self) -> str | None:
+        mask, axis = mask_of(self), integer(self, "axis")
         if not mask.is_sliced:
-            return fail(self, f"selects a range or a list of channels, not '{mask.kind.value}'")
-        source, result = operation.operands[0].type, operation.results[0].type
-        shape, axis = shape_of(source), ir.IntegerAttr(operation.attributes["axis"]).value
+            return f"selects a range or a list of channels, not '{mask.kind.value}'"
+        source, result = self.operation.operands[0].type, self.operation.results[0].type
+        shape = shape_of(source)
         if not 0 <= axis < len(shape):
-            return fail(self, f"axis {axis} is out of range for shape {list(shape)}")
+            return f"axis {axis} is out of range for shape {list(shape)}"
         names = [str(i) for i in range(len(shape))]
         names[axis] = mask.dimension
         if (problem := mask.problem_for(shape, names)) is not None:
-            return fail(self, problem)
+            return problem
         expected = mask.shape(shape, names)
-        if shape_of(result) != expected or element_of(result) != element_of(source):
-            return fail(self, f"result must have shape {list(expected)}, got {result}")
-        return True
+        if shape_of(result) != expected:
+            return f"result must have shape {list(expected)}, got {result}"
+        return elements_differ(source, result)

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch_mlir import ir
 
-from .dialect import SparseBP, fail
+from .operation import Operation, shown, string, tensor_type
 
 ROLES = ("optimizer", "step", "seed")
 
 
-class StateOp(SparseBP.Operation, name="state"):
+class StateOp(Operation, name="state"):
     """Declares state besides parameters: optimizer moments, the step count, the random seed.
 
     ``initial`` is the scalar that every element starts from. ``role`` is ``optimizer`` (with the
@@ -23,18 +23,18 @@ class StateOp(SparseBP.Operation, name="state"):
     role: ir.StringAttr
     initial: Any
 
-    def verify_invariants(self) -> bool:
+    def problem(self) -> str | None:
+        string(self, "sym_name")
+        if (role := string(self, "role")) not in ROLES:
+            return f"role must be one of {', '.join(ROLES)}, got '{role}'"
         attributes = self.operation.attributes
-        role = ir.StringAttr(attributes["role"]).value
-        if role not in ROLES:
-            return fail(self, f"role must be one of {', '.join(ROLES)}, got '{role}'")
-        if role == "optimizer" and not ("parameter" in attributes and "slot" in attributes):
-            return fail(self, "optimizer state needs 'parameter' and 'slot'")
-        try:
-            tensor = ir.RankedTensorType(ir.TypeAttr(attributes["type"]).value)
-        except ValueError:
-            return fail(self, f"type must be a ranked tensor, got {attributes['type']}")
+        if role == "optimizer":
+            for name in ("parameter", "slot"):
+                if name not in attributes:
+                    return f"of role optimizer needs the attribute {name}"
+                string(self, name)
+        element = tensor_type(self, "type").element_type
         initial = attributes["initial"]
-        if not isinstance(initial, ir.FloatAttr | ir.IntegerAttr) or initial.type != tensor.element_type:
-            return fail(self, f"initial must be a scalar {tensor.element_type}, got {initial}")
-        return True
+        if not isinstance(initial, ir.FloatAttr | ir.IntegerAttr | ir.BoolAttr) or initial.type != element:
+            return f"initial must be a scalar {element}, got {shown(initial)}"
+        return None

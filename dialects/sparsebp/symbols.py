@@ -6,7 +6,6 @@ Operations defined through IRDL cannot be symbols, so this is the dialect's ``ve
 ``verify_program`` runs when a program is read and after each pass.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 from torch_mlir import ir
@@ -27,15 +26,17 @@ def declarations(module: Any) -> dict[str, Any]:
     }
 
 
-def symbol_users(module: Any) -> Iterator[Any]:
-    """Every read, update and assign in the functions of ``module``, in program order."""
-    for function in module.operation.regions[0].blocks[0].operations:
-        if function.operation.name != "func.func":
-            continue
-        for block in function.operation.regions[0]:
-            for op in block.operations:
-                if op.operation.name in _USERS:
-                    yield op
+def symbol_users(module: Any) -> list[Any]:
+    """Every read, update and assign in ``module``, in program order."""
+    users = []
+
+    def visit(op: Any) -> ir.WalkResult:
+        if op.operation.name in _USERS:
+            users.append(op)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
+    return users
 
 
 def _check(op: Any, declaration: Any | None) -> str | None:

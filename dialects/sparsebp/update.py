@@ -8,11 +8,12 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand
 
 from ..types import is_vtensor
-from .dialect import SparseBP, WritesState, fail
+from .dialect import WritesState
 from .mask import MaskAttr, mask_of
+from .operation import Operation, symbol
 
 
-class UpdateOp(SparseBP.Operation, name="update", traits=[WritesState]):
+class UpdateOp(Operation, name="update", traits=[WritesState]):
     """Says that the optimizer applies ``gradient`` to what ``mask`` selects of ``symbol``.
 
     The gradient has the shape of what the mask selects. ``sparsebp-expand-optimizer`` turns the
@@ -23,8 +24,9 @@ class UpdateOp(SparseBP.Operation, name="update", traits=[WritesState]):
     symbol: ir.FlatSymbolRefAttr
     mask: MaskAttr
 
-    def verify_invariants(self) -> bool:
+    def problem(self) -> str | None:
         if not is_vtensor(self.operation.operands[0].type):
-            return fail(self, "gradient must be a static !torch.vtensor")
-        mask = mask_of(self.operation.attributes["mask"])
-        return fail(self, mask) if isinstance(mask, str) else True
+            return "gradient must be a static !torch.vtensor"
+        symbol(self, "symbol")
+        mask_of(self)
+        return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch_mlir import ir
+from .operation import integers
 
 NAMES = ("kernel", "stride", "padding", "dilation")
 
@@ -26,16 +26,11 @@ class Window:
     @staticmethod
     def of(op: Any, kernel: Sequence[int] | None = None) -> "Window":
         """The window in ``op``'s attributes; ``kernel`` where the operation has it in a shape."""
-        attributes = op.operation.attributes
-
-        def ints(name: str) -> tuple[int, ...]:
-            return tuple(ir.DenseI64ArrayAttr(attributes[name]))
-
         return Window(
-            tuple(kernel) if kernel is not None else ints("kernel"),
-            ints("stride"),
-            ints("padding"),
-            ints("dilation"),
+            tuple(kernel) if kernel is not None else integers(op, "kernel"),
+            integers(op, "stride"),
+            integers(op, "padding"),
+            integers(op, "dilation"),
         )
 
     def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
@@ -43,6 +38,17 @@ class Window:
         return tuple(
             (n + 2 * p - d * (k - 1) - 1) // s + 1
             for n, k, s, p, d in zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        )
+
+    def ceil_output_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Output positions as PyTorch's pooling with ``ceil_mode`` has them.
+
+        Rounded up, but the last window begins inside the input or its padding before it.
+        """
+        shapes = zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return tuple(
+            least + 1 if (n + 2 * p - d * (k - 1) - 1) % s and least * s < n + p else least
+            for least, (n, k, s, p, d) in zip(self.output_size(size), shapes, strict=True)
         )
 
     def problem(self, rank: int) -> str | None:
@@ -71,4 +77,18 @@ def convolution_problem(
     expected = (source[0], weight[0], *window.output_size(source[2:]))
     if tuple(result) != expected:
         return f"output of the forward convolution must be {list(expected)}, got {list(result)}"
+    return None
+
+
+def pooling_problem(window: Window, source: Sequence[int], result: Sequence[int]) -> str | None:
+    """What is wrong with the shapes of pooling ``source [N, C, *in]`` to ``result [N, C, *out]``, or None."""
+    if len(source) < 3 or len(result) != len(source) or source[:2] != result[:2]:
+        return f"pools the spatial dimensions of [N, C, ...], not {list(source)} to {list(result)}"
+    if (problem := window.problem(len(source) - 2)) is not None:
+        return problem
+    floor, ceil = window.output_size(source[2:]), window.ceil_output_size(source[2:])
+    for got, sizes in zip(result[2:], zip(floor, ceil, strict=True), strict=True):
+        if got not in sizes:
+            possible = f"{list(floor)}{f' to {list(ceil)}' if ceil != floor else ''}"
+            return f"pools {list(source[2:])} to {possible}, not to {list(result[2:])}"
     return None
