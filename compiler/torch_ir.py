@@ -217,3 +217,11 @@ def operations(function: Any, name: str | None = None) -> Iterator[Any]:
     for op in list(body(function).operations):
         if name is None or op.operation.name == name:
             yield op
+
+
+def set_function_type(function: Any) -> None:
+    """Make the function's type that of its block arguments and returned values."""
+    block = body(function)
+    returned = list(block.operations)[-1].operation.operands
+    type_ = ir.FunctionType.get([a.type for a in block.arguments], [v.type for v in returned])
+    function.operation.attributes["function_type"] = ir.TypeAttr.get(type_)

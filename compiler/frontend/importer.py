@@ -21,7 +21,7 @@ from torch_mlir.extras.fx_importer import FxImporter
 
 from pock.compiler.analysis.parameter_roles import dimension_names, parameter_roles
 from pock.compiler.state import SEED, STEP, count_steps, declare_random_state
-from pock.compiler.torch_ir import TorchBuilder, body, constant, functions, operations
+from pock.compiler.torch_ir import TorchBuilder, body, constant, functions, operations, set_function_type
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
 from pock.dialects.types import builtin_tensor, vtensor
@@ -203,24 +203,12 @@ def _lift_results(function: Any, results: Sequence[_Result]) -> None:
     builder = TorchBuilder(terminator)
     full = Mask.full().to_attr()
     for result, value in zip(results, values[plain:], strict=True):
-        builder.location = _location(value)
+        builder.location = value.location
         builder.write("update" if result.kind == "gradient" else "assign", result.name, full, value)
     builder.location = terminator.operation.location
     builder.create("func.return", values[:plain], [])
     terminator.operation.erase()
     set_function_type(function)
-
-
-def _location(value: ir.Value) -> ir.Location:
-    return value.location
-
-
-def set_function_type(function: Any) -> None:
-    """Make the function's type that of its block arguments and returned values."""
-    block = body(function)
-    returned = list(block.operations)[-1].operation.operands
-    type_ = ir.FunctionType.get([a.type for a in block.arguments], [v.type for v in returned])
-    function.operation.attributes["function_type"] = ir.TypeAttr.get(type_)
 
 
 def _raise_random_masks(function: Any) -> None:

@@ -1,0 +1,327 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The way through the compiler: training program, scheme, optimizer and target to an artifact."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch_mlir import ir
+
+from pock.targets import Target, TargetError, get_target
+
+from .analysis.declared import dimensions_of, mask_of, role_of
+from .codegen import Generated, Request, generate
+from .errors import PockError, UsageError
+from .files import write_bytes
+from .opt import Stage as PipelineStage
+from .opt import run_pipeline
+from .optimizers import SGD, Optimizer
+from .passes.apply_scheme import ApplyScheme
+from .passes.convert_to_linalg import ConvertToLinalg
+from .passes.expand_optimizer import ExpandOptimizer, hyperparameters_of
+from .passes.fold_batch_norm import FoldBatchNorm
+from .passes.materialize_state import SCOPE, MaterializeState, state_of, tensor_type
+from .passes.prune_backward import PruneBackward
+from .passes.raise_gradients import RaiseGradients
+from .passes.schedule_updates import ScheduleUpdates
+from .program import TrainingProgram, digest, parameter_bytes
+from .scheme import Scheme
+from .torch_ir import functions
+
+FORMAT = 1
+"""The version of the metadata that artifacts carry."""
+
+#: torch-mlir's `torchdynamo-export-to-torch-backend-pipeline` and
+#: `torch-backend-to-linalg-on-tensors-backend-pipeline`, without the check at the end of the latter: it
+#: knows no operation of IREE's. `check_lowered` takes its place.
+_TO_LINALG = (
+    "func.func(torch-match-quantized-custom-ops)",
+    "torchdynamo-export-to-torch-backend-pipeline",
+    "func.func(torch-restructure-non-constant-axes)",
+    "func.func(convert-torch-to-tmtensor)",
+    "func.func(canonicalize)",
+    "func.func(convert-torch-to-linalg)",
+    "func.func(canonicalize)",
+    "func.func(convert-torch-to-scf)",
+    "func.func(convert-torch-to-arith)",
+    "func.func(convert-torch-to-tensor)",
+    "convert-torch-conversion-to-mlprogram",
+    "func.func(memref-expand)",
+    "func.func(canonicalize)",
+    "func.func(resolve-shaped-type-result-dims)",
+    "func.func(cse)",
+    "torch-func-backend-type-conversion",
+    "func.func(canonicalize)",
+    "func.func(torch-finalizing-backend-type-conversion)",
+)
+
+
+class Emit(StrEnum):
+    """Where to stop: the program as traced, with masks and gradient operations, pruned, lowered, compiled."""
+
+    TORCH = "torch"
+    SPARSEBP = "sparsebp"
+    PRUNED = "pruned"
+    LINALG = "linalg"
+    VMFB = "vmfb"
+
+
+class LoweringError(PockError):
+    """Operations that have no lowering to linalg."""
+
+
+def masked(scheme: Scheme) -> list[PipelineStage]:
+    """The stages from a traced program to ``--emit=sparsebp``."""
+    return [ApplyScheme.of(scheme), RaiseGradients()]
+
+
+def pruned() -> list[PipelineStage]:
+    """The stages from there to ``--emit=pruned``."""
+    return [PruneBackward(), FoldBatchNorm()]
+
+
+def trained(optimizer: Optimizer) -> list[PipelineStage]:
+    """The stages from there to a program whose updates are arithmetic, in order."""
+    return [ExpandOptimizer.of(optimizer), ScheduleUpdates()]
+
+
+def lowered() -> list[PipelineStage]:
+    """The stages from there to ``--emit=linalg``."""
+    return [MaterializeState(), ConvertToLinalg(), *_TO_LINALG]
+
+
+def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer) -> str:
+    """The program as MLIR text at a stage before ``vmfb``."""
+    module = program.copy_module()
+    if stage is not Emit.TORCH:
+        run_pipeline(module, masked(scheme))
+    if stage in (Emit.PRUNED, Emit.LINALG):
+        run_pipeline(module, pruned())
+    if stage is Emit.LINALG:
+        run_pipeline(module, trained(optimizer))
+        lower(module)
+    return str(module)
+
+
+def lower(module: ir.Module, progress: Callable[[str], None] | None = None) -> None:
+    """Run the lowering and check that nothing of the torch dialect is left."""
+    run_pipeline(module, lowered(), progress=progress)
+    check_lowered(module)
+
+
+def check_lowered(module: ir.Module) -> None:
+    """Raise ``LoweringError`` naming every operation that has no lowering, with its source line."""
+    missing: dict[str, None] = {}
+    for function in functions(module).values():
+
+        def visit(op: Any) -> ir.WalkResult:
+            name = op.operation.name
+            if name.startswith(("torch.aten.", "torch.operator", "torch.prims.", "sparsebp.", "tm_tensor.")):
+                shown = name
+                if name == "torch.operator":
+                    shown = ir.StringAttr(op.operation.attributes["name"]).value
+                missing[f"{shown} at {source_line(op.operation.location)}"] = None
+            return ir.WalkResult.ADVANCE
+
+        function.operation.walk(visit)
+    if missing:
+        noun = "operation has" if len(missing) == 1 else "operations have"
+        raise LoweringError(f"{len(missing)} {noun} no lowering: {'; '.join(missing)}")
+
+
+def source_line(location: ir.Location) -> str:
+    """``file:line`` of the user's innermost frame in a location."""
+    import re
+
+    found = re.search(r'"([^"]+)":(\d+)', str(location))
+    return f"{found[1]}:{found[2]}" if found else "unknown source"
+
+
+# -- artifacts ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A compiled training program.
+
+    ``archive`` is the parameter archive (safetensors) of a program with external parameters, which
+    belongs beside the ``.vmfb`` under the name that the metadata gives.
+    """
+
+    vmfb: bytes
+    metadata: dict[str, Any]
+    archive: bytes | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write the ``.vmfb``, and the archive beside it if there is one; the files written."""
+        path = Path(path)
+        written = []
+        if self.archive is not None:
+            beside = path.with_name(archive_name(path))
+            if beside.name != self.metadata["parameters"]["file"]:
+                raise UsageError(
+                    f"compiled for parameters in {self.metadata['parameters']['file']}, "
+                    f"which {path.name} would not find; give compile_program output={path.name!r}"
+                )
+            write_bytes(str(beside), self.archive)
+            written.append(beside)
+        write_bytes(str(path), self.vmfb)
+        return [*written, path]
+
+
+def archive_name(path: str | Path) -> str:
+    """The name of the parameter archive beside an artifact."""
+    return f"{Path(path).stem}.safetensors"
+
+
+def compile_program(
+    program: TrainingProgram,
+    scheme: Scheme | None = None,
+    optimizer: Optimizer | None = None,
+    target: str | Target = "cpu",
+    parameters: str = "embedded",
+    output: str | Path = "model.vmfb",
+    progress: Callable[[str], None] | None = None,
+) -> Artifact:
+    """Compile a training program.
+
+    Without a scheme everything is trained; without an optimizer by SGD. ``parameters`` is
+    ``"embedded"`` or ``"external"``: then ``output`` is where the artifact will be saved, as it refers
+    to the archive by name. ``progress`` is told what is being done. Raises ``PockError``.
+    """
+    if parameters not in ("embedded", "external"):
+        raise UsageError(f"parameters must be 'embedded' or 'external', got '{parameters}'")
+    scheme, optimizer, chosen = scheme or Scheme.full(), optimizer or SGD(), _target(target)
+    module = program.copy_module()
+    run_pipeline(module, [*masked(scheme), *pruned(), *trained(optimizer)], progress=progress)
+    with module.context, ir.Location.unknown():
+        described = _describe(program, module, scheme, optimizer, chosen)
+    lower(module, progress)
+    values = _needed(program, module)
+    archive = parameter_bytes(values)
+    described["parameters"] = _storage(parameters, output, archive)
+    _name_module(module)
+    text = str(module.operation.get_asm(enable_debug_info=True))
+    if progress is not None:
+        progress("iree-compile")
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        file.write(archive)
+        file.flush()
+        request = Request(text, chosen.compile_flags(), Path(file.name), SCOPE, parameters == "embedded")
+        generated = generate(request, lambda analysis, copied: _with_memory(described, analysis, copied))
+    metadata = json.loads(json.dumps(_with_memory(described, generated, generated.copied)))
+    return Artifact(
+        generated.vmfb,
+        metadata,
+        archive if parameters == "external" else None,
+        tuple(f"argument {i} of @step is copied: {why}" for i, why in generated.copied.items()),
+    )
+
+
+def _target(target: str | Target) -> Target:
+    if isinstance(target, Target):
+        return target
+    try:
+        return get_target(target)
+    except TargetError as error:
+        raise UsageError(str(error)) from None
+
+
+def _name_module(module: ir.Module) -> None:
+    with module.context:
+        module.operation.attributes["sym_name"] = ir.StringAttr.get("pock")
+
+
+def _needed(program: TrainingProgram, module: ir.Module) -> dict[str, np.ndarray]:
+    """The values that globals of the lowered module start from."""
+    names = [
+        ir.StringAttr(op.operation.attributes["sym_name"]).value
+        for op in module.body.operations
+        if op.operation.name == "util.global"
+    ]
+    return {name: program.parameters[name] for name in names}
+
+
+def _storage(kind: str, output: str | Path, archive: bytes) -> dict[str, str]:
+    if kind == "embedded":
+        return {"storage": "embedded"}
+    return {"storage": "external", "scope": SCOPE, "file": archive_name(output), "sha256": digest(archive)}
+
+
+def _with_memory(described: Mapping[str, Any], source: Any, copied: Mapping[int, str]) -> dict[str, Any]:
+    """The metadata with what code generation found out about memory, in bytes."""
+    state = sum(_bytes(entry) for entry in described["state"])
+    memory = {
+        "transient": source.transient_bytes,
+        "state": state,
+        "copied_arguments": sorted(copied),
+    }
+    return {**described, "memory": memory}
+
+
+def _bytes(entry: Mapping[str, Any]) -> int:
+    import ml_dtypes
+
+    dtype = np.dtype(getattr(ml_dtypes, entry["dtype"], entry["dtype"]))
+    return int(np.prod(entry["shape"], dtype=np.int64)) * dtype.itemsize
+
+
+def _describe(
+    program: TrainingProgram, module: ir.Module, scheme: Scheme, optimizer: Optimizer, target: Target
+) -> dict[str, Any]:
+    """The metadata of the artifact, before code generation."""
+    signature = program.signature
+    versions = {
+        **program.versions,
+        "torch-mlir": version("torch-mlir"),
+        "iree-base-compiler": version("iree-base-compiler"),
+    }
+    return {
+        "format": FORMAT,
+        "pock": version("pock"),
+        "versions": versions,
+        "model": signature.model,
+        "target": str(target),
+        "device": target.device,
+        "inputs": [asdict(spec) for spec in signature.inputs],
+        "targets": [asdict(spec) for spec in signature.targets],
+        "outputs": [asdict(spec) for spec in signature.outputs],
+        "hyperparameters": [{"name": name, "default": default} for name, default in hyperparameters_of(module)],
+        "state": [_state_entry(name, op) for name, op in state_of(module).items()],
+        "tied": signature.tied,
+        "scheme": scheme.to_dict(),
+        "optimizer": optimizer.to_dict(),
+    }
+
+
+_DTYPES = {"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16", "i1": "bool"}
+
+
+def _state_entry(name: str, declaration: Any) -> dict[str, Any]:
+    tensor = tensor_type(declaration)
+    element = str(tensor.element_type)
+    entry: dict[str, Any] = {
+        "name": name,
+        "kind": role_of(declaration),
+        "shape": list(tensor.shape),
+        "dtype": _DTYPES.get(element, element.replace("i", "int", 1)),
+    }
+    attributes = declaration.operation.attributes
+    if declaration.operation.name == "sparsebp.parameter":
+        mask = mask_of(declaration)
+        entry["mask"] = {"update": mask.kind.value}
+        if mask.is_sliced:
+            axis = mask.axis(dimensions_of(declaration))
+            entry["mask"] |= {"dimension": mask.dimension, "axis": axis, "indices": list(mask.indices)}
+    elif entry["kind"] == "optimizer":
+        entry["parameter"] = ir.FlatSymbolRefAttr(attributes["parameter"]).value
+        entry["slot"] = ir.StringAttr(attributes["slot"]).value
+    return entry

@@ -1,0 +1,52 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What a target is: options, iree-compile's flags and the runtime device."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+
+class TargetError(ValueError):
+    """A target or an option of one that does not exist."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Target(ABC):
+    """A place for a compiled program to run. Fields of subclasses are options with defaults.
+
+    On the command line a target is ``name`` or ``name:option=value,option=value``; the first option may
+    be given by its value alone, as in ``cuda:sm_87``.
+    """
+
+    name: ClassVar[str]
+    device: ClassVar[str]
+    """The IREE runtime device that runs programs of this target by default."""
+
+    @abstractmethod
+    def compile_flags(self) -> list[str]:
+        """The flags of ``iree-compile`` that select the target and how code is generated for it."""
+
+    def __str__(self) -> str:
+        given = {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != f.default
+        }
+        options = ",".join(f"{key}={value}" for key, value in given.items())
+        return f"{self.name}:{options}" if options else self.name
+
+    @classmethod
+    def from_options(cls, text: str) -> Self:
+        """A target from ``option=value,…``; raises ``TargetError`` naming the options that exist."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        values: dict[str, str] = {}
+        for i, item in enumerate(part.strip() for part in text.split(",")):
+            key, equals, value = item.partition("=")
+            if not equals and i == 0 and names:
+                key, value = names[0], item
+            if key not in names or not value:
+                known = ", ".join(names) or "none"
+                raise TargetError(f"target '{cls.name}' cannot read option '{item}'; its options are {known}")
+            values[key] = value
+        return cls(**values)

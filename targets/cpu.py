@@ -1,0 +1,37 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""CPUs, through LLVM."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from .base import Target
+
+
+@dataclass(frozen=True)
+class CPU(Target):
+    """A CPU. The default is this machine's; others are named as LLVM does, e.g. ``cpu:cortex-a72``.
+
+    ``triple`` is needed for another architecture, e.g. ``aarch64-linux-gnu`` for a Raspberry Pi;
+    ``features`` are LLVM's, separated by ``+``.
+    """
+
+    name: ClassVar[str] = "cpu"
+    device: ClassVar[str] = "local-task"
+
+    cpu: str = "host"
+    triple: str = ""
+    features: str = ""
+
+    def compile_flags(self) -> list[str]:
+        flags = [
+            "--iree-hal-target-device=local",
+            "--iree-hal-local-target-device-backends=llvm-cpu",
+            f"--iree-llvmcpu-target-cpu={self.cpu}",
+        ]
+        if self.triple:
+            flags.append(f"--iree-llvmcpu-target-triple={self.triple}")
+        if self.features:
+            enabled = ",".join(f"+{feature}" for feature in self.features.split("+") if feature)
+            flags.append(f"--iree-llvmcpu-target-cpu-features={enabled}")
+        return flags
