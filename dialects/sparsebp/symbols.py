@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Declarations of a training program and the checks that need to see the whole module.
 
-Operations defined through IRDL cannot be symbols, so this is the dialect's ``verifySymbolUses``:
-``verify_program`` runs when a program is read and after each pass.
+Operations defined through IRDL cannot be symbol users, so this is the dialect's ``verifySymbolUses``:
+``verify_program`` runs when a program is read and after each pass. That no two declarations, or a
+declaration and a function, have one name is MLIR's to check: a module sees to it for every ``sym_name``.
 """
 
 from typing import Any
@@ -69,14 +70,7 @@ def _check(op: Any, declaration: Any | None) -> str | None:
 
 def verify_program(module: Any) -> bool:
     """Check every read, update and assign against its declaration; errors are emitted at the op."""
-    seen: set[str] = set()
     good = True
-    for op in module.operation.regions[0].blocks[0].operations:
-        if op.operation.name in ("sparsebp.parameter", "sparsebp.state"):
-            name = ir.StringAttr(op.operation.attributes["sym_name"]).value
-            if name in seen:
-                good = fail(op, f"declares @{name} a second time")
-            seen.add(name)
     declared = declarations(module)
     for op in symbol_users(module):
         symbol = ir.FlatSymbolRefAttr(op.operation.attributes["symbol"]).value

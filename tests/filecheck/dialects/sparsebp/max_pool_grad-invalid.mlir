@@ -1,0 +1,62 @@
+// RUN: pock-opt %s --split-input-file --verify-diagnostics
+
+// A kernel has an entry a dimension.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) {
+  // expected-error@below {{kernel must be 2 integers of at least 1, got [3]}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// A kernel is positive.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) {
+  // expected-error@below {{kernel must be 2 integers of at least 1, got [0, 3]}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 0, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// A kernel is an array of 64-bit integers.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) {
+  // expected-error@below {{kernel must be array<i64: ...>, got array<i32: 3, 3>}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i32: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// A stride is needed.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) {
+  // expected-error@below {{needs the attribute stride}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// Positions are si32.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],f32>) {
+  // expected-error@below {{argmax must be si32 of the gradient's shape, got !torch.vtensor<[1,2,4,4],f32>}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],f32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// There is a position for each gradient.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,3],si32>) {
+  // expected-error@below {{argmax must be si32 of the gradient's shape}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,3],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// The gradient has the size of the pooled input.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) {
+  // expected-error@below {{pools [16, 8] to [8, 4] to [9, 5], not to [4, 4]}}
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,16,8],f32>
+  return
+}

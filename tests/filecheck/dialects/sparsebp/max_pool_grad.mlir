@@ -1,0 +1,28 @@
+// RUN: pock-opt %s | pock-opt - | filecheck %s
+// RUN: pock-opt %s --canonicalize --cse | filecheck %s --check-prefix=CSE
+
+// The gradient of max pooling.
+// CHECK-LABEL: func.func @used
+// CHECK: "sparsebp.max_pool_grad"(%{{.*}}, %{{.*}}) {dilation = array<i64: 1, 1>, kernel = array<i64: 3, 3>, padding = array<i64: 1, 1>, stride = array<i64: 2, 2>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+func.func @used(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32> {
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return %0 : !torch.vtensor<[1,2,8,8],f32>
+}
+
+// It has no effect: it vanishes when nobody uses it.
+// CSE-LABEL: func.func @unused
+// CSE-NEXT: return
+func.func @unused(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) {
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// Two of it become one.
+// CSE-LABEL: func.func @merged
+// CSE-NEXT: %[[ONE:.*]] = "sparsebp.max_pool_grad"
+// CSE-NEXT: return %[[ONE]], %[[ONE]]
+func.func @merged(%grad_output: !torch.vtensor<[1,2,4,4],f32>, %argmax: !torch.vtensor<[1,2,4,4],si32>) -> (!torch.vtensor<[1,2,8,8],f32>, !torch.vtensor<[1,2,8,8],f32>) {
+  %0 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  %1 = "sparsebp.max_pool_grad"(%grad_output, %argmax) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],si32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return %0, %1 : !torch.vtensor<[1,2,8,8],f32>, !torch.vtensor<[1,2,8,8],f32>
+}
