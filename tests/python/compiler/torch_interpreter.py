@@ -19,6 +19,7 @@ from pock.dialects.sparsebp import Mask, declarations
 from pock.dialects.sparsebp.avg_pool_grad import window as avg_pool_window
 from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import element_of, is_vtensor, shape_of
+from tests.philox import random_mask
 
 DTYPES = {
     "i1": torch.bool, "ui8": torch.uint8, "si8": torch.int8, "si16": torch.int16, "si32": torch.int32,
@@ -299,36 +300,11 @@ def _embedding_grad(op: Any, grad: torch.Tensor, indices: torch.Tensor) -> torch
     return result
 
 
-def philox4x32_10(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
-    """Philox-4x32 with ten rounds over ``counter [n, 4]``; Salmon et al., SC 2011."""
-    x = counter.astype(np.uint64)
-    low, high = (np.uint64(k) for k in key)
-    mask, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
-    for _ in range(10):
-        first, second = x[:, 0] * np.uint64(0xD2511F53), x[:, 2] * np.uint64(0xCD9E8D57)
-        x = np.stack(
-            [
-                (second >> shift) ^ x[:, 1] ^ low,
-                second & mask,
-                (first >> shift) ^ x[:, 3] ^ high,
-                first & mask,
-            ],
-            axis=1,
-        )
-        low, high = (low + np.uint64(0x9E3779B9)) & mask, (high + np.uint64(0xBB67AE85)) & mask
-    return x.astype(np.uint32)
-
-
 def _random_mask(op: Any, seed: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    stream = ir.IntegerAttr(op.attributes["stream"]).value
+    probability = ir.FloatAttr(op.attributes["probability"]).value
     shape = shape_of(op.results[0].type)
-    n = int(np.prod(shape))
-    low, high = (int(step) & 0xFFFFFFFF, int(step) >> 32 & 0xFFFFFFFF)
-    counter = np.zeros(((n + 3) // 4, 4), dtype=np.uint64)
-    counter[:, 0] = np.arange(len(counter))
-    counter[:, 1:] = [ir.IntegerAttr(op.attributes["stream"]).value, low, high]
-    words = philox4x32_10(counter, (int(seed) & 0xFFFFFFFF, int(seed) >> 32 & 0xFFFFFFFF)).reshape(-1)[:n]
-    threshold = ir.FloatAttr(op.attributes["probability"]).value * 2.0**32
-    return torch.from_numpy(words.astype(np.float64) < threshold).reshape(shape)
+    return torch.from_numpy(random_mask(int(seed), int(step), stream, probability, shape))
 
 
 _HANDLERS: dict[str, Callable[..., Any]] = {
