@@ -19,9 +19,20 @@ Conversion = Callable[[Any, LinalgBuilder], ir.Value | None]
 
 #: operation -> "module:function" below this package
 _REGISTRY = {
+    "sparsebp.avg_pool_grad": "avg_pool_grad:convert",
     "sparsebp.conv_input_grad": "conv_input_grad:convert",
     "sparsebp.conv_weight_grad": "conv_weight_grad:convert",
+    "sparsebp.embedding_grad": "embedding_grad:convert",
+    "sparsebp.max_pool": "max_pool:convert",
+    "sparsebp.max_pool_argmax": "max_pool_argmax:convert",
+    "sparsebp.max_pool_grad": "max_pool_grad:convert",
+    "sparsebp.random_mask": "random_mask:convert",
+    "sparsebp.select_channels": "select_channels:convert",
+    "torch.aten.avg_pool1d": "avg_pool:convert",
+    "torch.aten.avg_pool2d": "avg_pool:convert",
+    "torch.aten.avg_pool3d": "avg_pool:convert",
     "torch.aten.convolution": "convolution:convert",
+    "torch.aten.embedding": "embedding:convert",
 }
 
 

@@ -33,15 +33,13 @@ class Access:
     """The subscripts of a generic's operands in a small notation, as einsum has one.
 
     ``"n c h*2+k, f c k -> n f h"`` are the subscripts of two inputs and a result: dimensions are
-    names, a subscript is a sum of dimensions, of dimensions times a number, and of numbers. Loops run
-    over the dimensions of the result in order, then over the others, which are reduced, in order of
-    appearance.
+    names, a subscript is a sum of dimensions, of dimensions times a number, and of numbers; a scalar
+    has none. Loops run over the dimensions of the result in order, then over the others, which are
+    reduced, in order of appearance.
     """
 
     def __init__(self, spec: str) -> None:
-        inputs, outputs = (
-            [part.split() for part in side.split(",")] if side.strip() else [] for side in spec.split("->")
-        )
+        inputs, outputs = ([part.split() for part in side.split(",")] for side in spec.split("->"))
         self.inputs, self.outputs = inputs, outputs
         kept = self._names(outputs)
         self.dims = kept + [name for name in self._names(inputs) if name not in kept]
@@ -84,6 +82,7 @@ class LinalgBuilder(TorchBuilder):
     def __init__(self, anchor: Any) -> None:
         super().__init__(anchor)
         self.f32 = ir.F32Type.get(self.context)
+        self.i1 = ir.IntegerType.get_signless(1, self.context)
         self.i32 = ir.IntegerType.get_signless(32, self.context)
 
     # Crossing between torch's tensors and builtin ones.
@@ -120,6 +119,11 @@ class LinalgBuilder(TorchBuilder):
     def empty(self, shape: Sequence[int], element: ir.Type) -> ir.Value:
         return self.create("tensor.empty", [], [self.tensor_type(shape, element)])
 
+    def like(self, value: ir.Value, element: ir.Type | None = None) -> ir.Value:
+        """``tensor.empty`` of the shape of ``value``, and its element type unless another is given."""
+        type_ = ir.RankedTensorType(value.type)
+        return self.empty(list(type_.shape), element or type_.element_type)
+
     def full(self, shape: Sequence[int], value: float, element: ir.Type) -> ir.Value:
         """A tensor with ``value`` everywhere."""
         with self.ip, self.location:
@@ -155,9 +159,12 @@ class LinalgBuilder(TorchBuilder):
 
         Negative numbers remove elements.
         """
-        crop_low, crop_high = [max(-n, 0) for n in low], [max(-n, 0) for n in high]
-        sizes = [n - a - b for n, a, b in zip(shape(value), crop_low, crop_high, strict=True)]
-        value = self.slice(value, crop_low, sizes)
+        begin = [max(-n, 0) for n in low]
+        sizes = [n - first - max(-m, 0) for n, first, m in zip(shape(value), begin, high, strict=True)]
+        if min(sizes) <= 0:
+            sizes = [n + a + b for n, a, b in zip(shape(value), low, high, strict=True)]
+            return self.full(sizes, fill, element(value))
+        value = self.slice(value, begin, sizes)
         low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
         if not any(low) and not any(high):
             return value
@@ -196,6 +203,23 @@ class LinalgBuilder(TorchBuilder):
             return tensor.collapse_shape(
                 self.tensor_type(sizes, element(value)), value, _reassociation(groups)
             )
+
+    def flatten(self, value: ir.Value, keep: int = 0) -> ir.Value:
+        """All dimensions but the last ``keep`` as one, the first; of no dimensions as one of size 1."""
+        leading = len(shape(value)) - keep
+        if leading:
+            return self.merge(value, [leading] + [1] * keep)
+        sizes = [1, *shape(value)]
+        groups = [list(range(2)), *([i] for i in range(2, keep + 1))] if keep else []
+        with self.ip, self.location:
+            return tensor.expand_shape(self.tensor_type(sizes, element(value)), value, groups, [], sizes)
+
+    def unflatten(self, value: ir.Value, sizes: Sequence[int]) -> ir.Value:
+        """A tensor of one dimension in the shape ``sizes``."""
+        if sizes:
+            return self.reshape(value, [sizes])
+        with self.ip, self.location:
+            return tensor.collapse_shape(self.tensor_type([], element(value)), value, [])
 
     def transpose(self, value: ir.Value, order: Sequence[int]) -> ir.Value:
         """``linalg.transpose``: dimension ``i`` of the result is dimension ``order[i]`` of ``value``."""
@@ -239,7 +263,7 @@ class LinalgBuilder(TorchBuilder):
     def elementwise(self, value: ir.Value, result: ir.Type, body: Body) -> ir.Value:
         """``body`` of each element, into element type ``result``."""
         names = " ".join(f"d{i}" for i in range(len(shape(value))))
-        init = self.empty(shape(value), result)
+        init = self.like(value, result)
         return self.generic(f"{names} -> {names}", [value], [init], lambda a, _: body(a))
 
     def cast(self, value: ir.Value, result: ir.Type) -> ir.Value:

@@ -35,5 +35,6 @@ def widen(values: list[int], rank: int) -> tuple[int, ...]:
 
 def _add_bias(b: LinalgBuilder, y: ir.Value, bias: ir.Value) -> ir.Value:
     at = f"n f {' '.join(letters('o', len(shape(y)) - 2))}"
-    init = b.empty(shape(y), b.f32)
-    return b.generic(f"{at}, f -> {at}", [y, b.cast(bias, b.f32)], [init], lambda v, c, _: arith.addf(v, c))
+    return b.generic(
+        f"{at}, f -> {at}", [y, b.cast(bias, b.f32)], [b.like(y)], lambda v, c, _: arith.addf(v, c)
+    )

@@ -23,8 +23,8 @@ def taps(
     return " ".join(f"{o}*{s}+{k}*{d}" for o, k, s, d in zip(outputs, kernel, stride, dilation, strict=True))
 
 
-def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
-    """``x [N, C, *in]`` padded, or cropped where no window reads it, to what ``out`` windows cover.
+def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], fill: float = 0.0) -> ir.Value:
+    """``x [N, C, *in]`` padded with ``fill``, or cropped, to what ``out`` windows cover.
 
     Exactly that: iree-compile drops dimensions of size 1, and then takes an input that is larger for a
     mistake.
@@ -35,7 +35,7 @@ def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir
             out, shape(x)[2:], window.kernel, window.stride, window.padding, window.dilation, strict=True
         )
     ]
-    return b.pad(x, [0, 0, *window.padding], [0, 0, *high])
+    return b.pad(x, [0, 0, *window.padding], [0, 0, *high], fill)
 
 
 def convolve(

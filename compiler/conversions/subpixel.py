@@ -19,6 +19,7 @@ from torch_mlir import ir
 from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
+from .convolve import letters
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Phases:
     offsets: int
     quotients: int
     taps: tuple[tuple[int, ...], ...]
+
+    @property
+    def stride(self) -> int:
+        """The number of phases."""
+        return len(self.taps)
 
     @staticmethod
     def of(size: int, kernel: int, stride: int, padding: int, dilation: int) -> "Phases":
@@ -80,6 +86,14 @@ def tap_table(
         table = table.reshape(order)
         flat, valid = flat * k + table, valid & (table >= 0)
     return np.where(valid, flat, -1).astype(np.int32)
+
+
+def gather_spec(rank: int) -> tuple[str, str, str]:
+    """Subscripts of padded outputs, of the tap table and of the interleaved result."""
+    q, r, e = letters("q", rank), letters("r", rank), letters("e", rank)
+    read = " ".join(f"{quotient}+{offset}" for quotient, offset in zip(q, e, strict=True))
+    result = " ".join(f"{quotient} {phase}" for quotient, phase in zip(q, r, strict=True))
+    return f"n c {read}", " ".join(r + e), f"n c {result}"
 
 
 def pad_outputs(b: LinalgBuilder, value: ir.Value, dims: Sequence[Phases], fill: float = 0.0) -> ir.Value:

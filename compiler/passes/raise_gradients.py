@@ -316,16 +316,28 @@ def _avg_pool_grad(
     return _as(b.create("sparsebp.avg_pool_grad", [grad], [result], attributes), type_, b)
 
 
+def _adaptive_avg_pool(op: Any, b: TorchBuilder) -> Results:
+    x, _ = op.operation.operands
+    result, rank = op.operation.results[0].type, _rank(_aten_name(op))
+    source, output = shape_of(x.type)[-rank:], shape_of(result)[-rank:]
+    window = _adaptive_window(source, output)
+    if window is None:
+        return [_along_each(b, x, [_averaging(n, m).T for n, m in zip(source, output, strict=True)])]
+    x = _batched(x, rank, b)
+    arguments = [*window.values(), False, True] + [None] * (rank > 1)
+    shape = (*shape_of(x.type)[:2], *output)
+    y = b.aten(f"avg_pool{rank}d", x, *arguments, shape=shape, element=element_of(result))
+    return [_as(y, result, b)]
+
+
 def _adaptive_avg_pool_backward(op: Any, b: TorchBuilder) -> Results:
     grad, x = op.operation.operands
     rank = _rank(_aten_name(op))
     source, output = shape_of(x.type)[-rank:], shape_of(grad.type)[-rank:]
     window = _adaptive_window(source, output)
-    if window is not None:
-        return [_avg_pool_grad(op, grad, _ints(b, **window), True, 0, b)]
-    for axis, (n, m) in enumerate(zip(source, output, strict=True), start=len(shape_of(x.type)) - rank):
-        grad = _along(b, grad, axis, _averaging(n, m))
-    return [grad]
+    if window is None:
+        return [_along_each(b, grad, [_averaging(n, m) for n, m in zip(source, output, strict=True)])]
+    return [_avg_pool_grad(op, grad, _ints(b, **window), True, 0, b)]
 
 
 def _averaging(size: int, outputs: int) -> "np.ndarray[Any, Any]":
@@ -335,6 +347,14 @@ def _averaging(size: int, outputs: int) -> "np.ndarray[Any, Any]":
         begin, end = o * size // outputs, -(-(o + 1) * size // outputs)
         matrix[o, begin:end] = 1 / (end - begin)
     return matrix
+
+
+def _along_each(b: TorchBuilder, value: ir.Value, matrices: "Sequence[np.ndarray[Any, Any]]") -> ir.Value:
+    """``value``, its last dimensions multiplied by a matrix each."""
+    first = len(shape_of(value.type)) - len(matrices)
+    for axis, matrix in enumerate(matrices, start=first):
+        value = _along(b, value, axis, matrix)
+    return value
 
 
 def _along(b: TorchBuilder, value: ir.Value, axis: int, matrix: "np.ndarray[Any, Any]") -> ir.Value:
@@ -381,10 +401,15 @@ _RULES: dict[str, Callable[[Any, TorchBuilder], Results | None]] = {
     "torch.aten.convolution": _convolution,
     "torch.aten.convolution_backward": _convolution_backward,
     "torch.aten.embedding_dense_backward": _embedding_backward,
+    "torch.aten._adaptive_avg_pool2d": _adaptive_avg_pool,
     "torch.aten._adaptive_avg_pool2d_backward": _adaptive_avg_pool_backward,
+    "torch.aten._adaptive_avg_pool3d": _adaptive_avg_pool,
     "torch.aten._adaptive_avg_pool3d_backward": _adaptive_avg_pool_backward,
     "torch.aten.avg_pool2d_backward": _avg_pool_backward,
     "torch.aten.avg_pool3d_backward": _avg_pool_backward,
+    "torch.aten.adaptive_avg_pool1d": _adaptive_avg_pool,
+    "torch.aten.adaptive_avg_pool2d": _adaptive_avg_pool,
+    "torch.aten.adaptive_avg_pool3d": _adaptive_avg_pool,
     "torch.aten.adaptive_max_pool2d": _max_pool,
     "torch.aten.adaptive_max_pool2d_backward": _max_pool_backward,
     "torch.aten.adaptive_max_pool3d": _max_pool,

@@ -25,7 +25,7 @@ class Shape:
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     transposed: bool = False
-    output_padding: tuple[int, ...] = ()
+    output_padding: tuple[int, ...] = (0,)
     bias: bool = True
 
     def valid(self) -> bool:
@@ -68,7 +68,7 @@ def shapes(draw: Any, transposed: bool = False) -> Shape:
         padding=each(0, 3 if rank < 3 else 1),
         dilation=each(1, 3 if rank < 3 else 2),
         transposed=transposed,
-        output_padding=each(0, 2) if transposed else (0,) * rank,
+        output_padding=each(0, 2) if transposed else (0,),
         bias=draw(st.booleans()),
     )
 

@@ -16,6 +16,7 @@ import iree.runtime as rt
 import numpy as np
 import torch
 
+from pock.compiler.errors import PassFailure
 from pock.compiler.opt import Stage, parse_module, run_pipeline
 from pock.compiler.passes.convert_to_linalg import ConvertToLinalg
 from pock.compiler.passes.raise_gradients import RaiseGradients
@@ -65,7 +66,7 @@ class Case:
         ``scale``, of the same shape, is the sum of the magnitudes that an element accumulates, to which
         rounding errors are in proportion; by default the magnitude of the element.
         """
-        self.results.append(Result(value, expected, expected.abs() if scale is None else scale))
+        self.results.append(Result(value, expected, expected.double().abs() if scale is None else scale))
 
     def int(self, value: int) -> str:
         return self.value(f"torch.constant.int {value}")
@@ -114,7 +115,10 @@ def vtensor(tensor: torch.Tensor) -> str:
 def lower(text: str, stages: Sequence[Stage] = TO_LINALG) -> str:
     """A torch-dialect module as linalg."""
     module = parse_module(text, sparsebp.context())
-    run_pipeline(module, stages)
+    try:
+        run_pipeline(module, stages)
+    except PassFailure as failure:
+        raise AssertionError("\n".join([str(failure), *failure.diagnostics])) from failure
     return str(module)
 
 
@@ -162,7 +166,9 @@ def array(tensor: torch.Tensor) -> Any:
 def compare(result: Result, got: Any, tolerance: float, note: str) -> None:
     """Assert that ``got`` is what was expected."""
     expected, bound = np.asarray(result.expected.double()), tolerance * np.asarray(result.scale.double())
-    excess = np.abs(np.asarray(got).astype(np.float64) - expected) - bound
+    got = np.asarray(got).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        excess = np.where(got == expected, 0.0, np.abs(got - expected) - bound)
     if not np.max(excess, initial=0.0) <= 1e-6 * tolerance:
         at = np.unravel_index(np.argmax(excess), excess.shape)
         raise AssertionError(

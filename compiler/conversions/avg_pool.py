@@ -1,0 +1,74 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``torch.aten.avg_pool2d`` and its kin."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch_mlir import ir
+from torch_mlir.dialects import arith
+
+from pock.compiler.torch_ir import constant
+from pock.dialects.sparsebp.window import Window
+from pock.dialects.types import shape_of
+
+from .builder import LinalgBuilder, convert_scalar, shape
+from .convolve import fit, letters
+from .max_pool import pooling
+
+
+def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
+    """A sum over the taps of the padded input, over the number that PyTorch divides by."""
+    _, kernel, stride, padding, _, include_pad, *divisor = op.operation.operands
+    out = shape_of(op.operation.results[0].type)
+    size = constant(kernel)
+    rank = len(out) - 2
+    if len(size) != rank:
+        return None
+    window = Window(tuple(size), *(_each(v, size) for v in (stride, padding)), (1,) * rank)
+    override = constant(divisor[0]) if divisor else None
+    return average(b, b.operand(op, 0), window, out[2:], constant(include_pad), override or 0)
+
+
+def _each(values: ir.Value, kernel: Sequence[int]) -> tuple[int, ...]:
+    """A window parameter with an entry for each dimension; no stride means the kernel's size."""
+    given: list[int] = constant(values) or list(kernel)
+    return tuple(given * len(kernel) if len(given) == 1 else given)
+
+
+def average(
+    b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], include_pad: bool, override: int
+) -> ir.Value:
+    """The averages of ``out`` windows over ``x [N, C, *size]``, in f32."""
+    batch, channels, *size = shape(x)
+    weights = 1 / divisors(window, size, out, include_pad, override)
+    taps = b.empty(window.kernel, b.f32)
+    total = b.generic(
+        pooling(window),
+        [fit(b, x, window, out), taps],
+        [b.full([batch, channels, *out], 0.0, b.f32)],
+        lambda v, _, total: arith.addf(total, convert_scalar(v, b.f32)),
+    )
+    o = " ".join(letters("o", len(out)))
+    return b.generic(
+        f"n c {o}, {o} -> n c {o}",
+        [total, b.dense(weights.astype(np.float32))],
+        [b.like(total)],
+        lambda v, w, _: arith.mulf(v, w),
+    )
+
+
+def divisors(
+    window: Window, size: Sequence[int], out: Sequence[int], include_pad: bool, override: int
+) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """What PyTorch divides each of the ``out`` windows over ``size`` by."""
+    counts = np.ones([1] * len(size))
+    for axis, (n, m, k, s, p) in enumerate(
+        zip(size, out, window.kernel, window.stride, window.padding, strict=True)
+    ):
+        begin = np.arange(m) * s - p
+        end = np.minimum(begin + k, n + p)
+        count = end - begin if include_pad else np.minimum(end, n) - np.maximum(begin, 0)
+        counts = counts * count.reshape([-1 if i == axis else 1 for i in range(len(size))])
+    return np.full_like(counts, override) if override else counts

@@ -1,0 +1,80 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Convolutions, their input gradients and their weight gradients, compiled and run."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from .convolutions import Shape, case, shapes
+from .harness import check
+
+DRAWN = settings(
+    max_examples=4,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+"""Each example is a module of many cases; shrinking one would take minutes."""
+
+PLAIN = Shape(2, 8, 12, 1, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1))
+
+
+def drawn(transposed: bool) -> st.SearchStrategy[list[Shape]]:
+    return st.lists(shapes(transposed).filter(Shape.valid), min_size=14, max_size=14)
+
+
+def check_shapes(cases: list[Shape]) -> None:
+    with TemporaryDirectory() as folder:
+        check([case(shape, seed) for seed, shape in enumerate(cases)], Path(folder))
+
+
+def test_named_kinds(tmp_path: Path) -> None:
+    """What networks are made of, and what iree-compile has failed on."""
+    pointwise = replace(PLAIN, kernel=(1, 1), padding=(0, 0))
+    depthwise = replace(PLAIN, channels=12, groups=12)
+    kinds = [
+        PLAIN,
+        replace(PLAIN, stride=(2, 2)),
+        replace(PLAIN, size=(14, 14), kernel=(7, 7), stride=(2, 2), padding=(3, 3), channels=3),
+        replace(PLAIN, dilation=(2, 2), padding=(2, 2)),
+        replace(PLAIN, groups=4),
+        replace(PLAIN, groups=2, stride=(2, 1)),
+        pointwise,
+        replace(pointwise, stride=(2, 2)),
+        replace(pointwise, groups=4),
+        depthwise,
+        replace(depthwise, stride=(2, 2)),
+        replace(depthwise, filters=24),
+        # Down to one position, from two: what is left of a dimension of size 1 confuses compilers.
+        replace(depthwise, size=(2, 2), stride=(2, 2)),
+        replace(PLAIN, size=(2, 2), stride=(2, 2)),
+        replace(PLAIN, size=(1, 1)),
+        replace(PLAIN, batch=1, size=(3, 3), padding=(0, 0)),
+    ]
+    check([case(shape, seed) for seed, shape in enumerate(kinds)], tmp_path)
+
+
+def test_half_precision(tmp_path: Path) -> None:
+    """Sums of f16 and bf16 accumulate in f32: only the result is rounded."""
+    wide = replace(PLAIN, batch=4, channels=64, size=(12, 12), bias=False)
+    for dtype, tolerance in ((torch.float16, 2e-3), (torch.bfloat16, 1e-2)):
+        check([case(wide, dtype=dtype), case(replace(wide, stride=(2, 2)), dtype=dtype)], tmp_path, tolerance)
+
+
+@DRAWN
+@given(drawn(transposed=False))
+def test_drawn_convolutions(cases: list[Shape]) -> None:
+    check_shapes(cases)
+
+
+@DRAWN
+@given(drawn(transposed=True))
+def test_drawn_transposed_convolutions(cases: list[Shape]) -> None:
+    check_shapes(cases)
