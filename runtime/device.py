@@ -1,0 +1,151 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Moving arrays between NumPy and a device."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import iree.runtime as rt
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DeviceError, reason
+from .metadata import TensorSpec
+
+ALIGNMENT = 64
+"""Bytes to which compiled kernels assume their buffers aligned."""
+
+Array = NDArray[Any]
+
+_DEVICE_LOCAL = int(rt.MemoryType.DEVICE_LOCAL)
+_HOST_VISIBLE = int(rt.MemoryType.HOST_VISIBLE)
+_HOST = int(rt.MemoryType.HOST_LOCAL | rt.MemoryType.DEVICE_VISIBLE)
+_USAGE = int(rt.BufferUsage.DEFAULT)
+_MAPPING = int(rt.BufferUsage.MAPPING_SCOPED)
+_STAGING = int(rt.BufferUsage.TRANSFER_TARGET | rt.BufferUsage.MAPPING_SCOPED)
+
+
+def element_type(dtype: np.dtype[Any]) -> int:
+    """IREE's element type for a NumPy dtype."""
+    return int(rt.dtypes.map_dtype_to_hal_element_type(dtype))
+
+
+def aligned_empty(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+    """An uninitialised array whose memory a program can read without a copy."""
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def address(array: Array) -> int:
+    """Where the array's first element is."""
+    return int(array.__array_interface__["data"][0])
+
+
+class Device:
+    """A device of IREE's, opened by its URI (``local-task``, ``local-sync``, ``vulkan``, ``cuda``, …)."""
+
+    def __init__(self, uri: str) -> None:
+        """Raises ``DeviceError`` if there is no such device."""
+        self.uri = uri
+        try:
+            self.hal = rt.get_device(uri)
+        except (RuntimeError, ValueError) as error:
+            known = ", ".join(sorted(rt.query_available_drivers()))
+            raise DeviceError(
+                f"no device '{uri}' here: {reason(error)} (drivers of this runtime: {known})"
+            ) from None
+        self.allocator = self.hal.allocator
+        self.shares_memory = uri.startswith("local-")
+        """Whether programs on it can read NumPy's memory."""
+
+    def put(self, array: Array) -> Any:
+        """A copy of ``array`` on the device, as a ``HalBufferView``."""
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        buffer = self.allocator.allocate_buffer_copy(
+            memory_type=_DEVICE_LOCAL, allowed_usage=_USAGE, device=self.hal, buffer=flat
+        )
+        return rt.HalBufferView(buffer, list(array.shape), element_type(array.dtype))
+
+    def share(self, array: Array) -> Any:
+        """``array``'s own memory as a ``HalBufferView``.
+
+        The device must share memory, and the array be contiguous, writeable and aligned.
+        """
+        flat = array.reshape(-1).view(np.uint8)
+        buffer = self.allocator.import_host_allocation(flat, memory_type=_HOST, allowed_usage=_USAGE)
+        return rt.HalBufferView(buffer, list(array.shape), element_type(array.dtype))
+
+    def get(self, view: Any, dtype: np.dtype[Any]) -> Array:
+        """A copy of a buffer view's contents."""
+        with self.mapped(view) as flat:
+            return flat.copy().view(dtype).reshape(view.shape)
+
+    def mapped(self, view: Any) -> "_Mapped":
+        """The bytes of a buffer view, for as long as the context lasts."""
+        return _Mapped(self, view)
+
+    def staged(self, buffer: Any) -> Any:
+        """A copy of ``buffer`` in memory that the host can map.
+
+        IREE's own ``DeviceArray.to_host`` imports NumPy's memory instead, which Vulkan drivers refuse
+        unless it is aligned to 4096 bytes.
+        """
+        staging = self.allocator.allocate_buffer(
+            memory_type=_HOST, allowed_usage=_STAGING, allocation_size=buffer.byte_length()
+        )
+        semaphore = self.hal.create_semaphore(0)
+        done = rt.HalFence.create_at(semaphore, 1)
+        self.hal.queue_copy(
+            buffer, staging, wait_semaphores=rt.HalFence.create_at(semaphore, 0), signal_semaphores=done
+        )
+        done.wait()
+        return staging
+
+
+class _Mapped:
+    def __init__(self, device: Device, view: Any) -> None:
+        self._size = view.byte_length
+        buffer = view.get_buffer()
+        mappable = buffer.memory_type() & _HOST_VISIBLE and buffer.allowed_usage() & _MAPPING
+        self._mapping = view.map() if mappable else device.staged(buffer).map()
+
+    def __enter__(self) -> Array:
+        flat: Array = self._mapping.asarray([self._size], np.dtype(np.uint8))
+        return flat
+
+    def __exit__(self, *exc: object) -> None:
+        del self._mapping
+
+
+class Feed:
+    """One input of a program on its way to the device, step after step."""
+
+    def __init__(self, device: Device, spec: TensorSpec) -> None:
+        self.device = device
+        self.spec = spec
+        self._staging: Array | None = None
+        self._view: Any = None
+
+    def put(self, array: Array) -> Any:
+        """``array``, of the input's shape and a dtype that casts safely to its own, as a ``HalBufferView``.
+
+        On devices that share memory an aligned array is read where it lies, and any other is copied into
+        memory that the next call reuses. The view is good until then.
+        """
+        if not self.device.shares_memory:
+            return self.device.put(array.astype(self.spec.dtype, copy=False))
+        flags = array.flags
+        if (
+            array.dtype == self.spec.dtype
+            and flags.c_contiguous
+            and flags.writeable
+            and address(array) % ALIGNMENT == 0
+        ):
+            return self.device.share(array)
+        if self._staging is None:
+            self._staging = aligned_empty(self.spec.shape, self.spec.dtype)
+            self._view = self.device.share(self._staging)
+        np.copyto(self._staging, array, casting="safe")
+        return self._view

@@ -1,0 +1,305 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What a compiled program says about itself.
+
+The compiler writes one JSON object, format version ``FORMAT``, as the reflection attribute
+``pock.metadata`` of the program's ``init`` function; ``Metadata.from_json`` parses and checks it. Keys that
+this version does not know are ignored.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import ml_dtypes
+import numpy as np
+
+from .errors import ArtifactError
+
+FORMAT = 1
+"""The newest metadata format that this runtime reads."""
+
+KINDS = ("parameter", "buffer", "optimizer", "step", "seed")
+"""The kinds of state."""
+
+MODEL_KINDS = ("parameter", "buffer")
+"""The kinds of state that prediction reads."""
+
+_DTYPES: Mapping[str, np.dtype[Any]] = {
+    name: np.dtype(getattr(ml_dtypes, name, name))
+    for name in (
+        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("float16", "float32", "float64", "bfloat16"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor of the program's interface: its name, static shape and NumPy (or ml_dtypes) dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which part of a state tensor a step updates.
+
+    ``update`` is ``"full"``, ``"range"`` (``indices`` is ``(begin, end)``) or ``"list"`` (``indices`` are the
+    channels), the latter two along ``axis``, whose name is ``dimension``.
+    """
+
+    update: str = "full"
+    dimension: str = ""
+    axis: int = 0
+    indices: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return (
+            self.update
+            if self.update == "full"
+            else f"{self.update} {list(self.indices)} of axis {self.axis}"
+        )
+
+
+@dataclass(frozen=True)
+class StateSpec(TensorSpec):
+    """A tensor that a step carries to the next one; optimizer state names its ``parameter`` and ``slot``."""
+
+    kind: str
+    mask: Mask
+    parameter: str | None = None
+    slot: str | None = None
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """A float32 scalar that each step is given; without a default the caller must give it."""
+
+    name: str
+    default: float | None
+
+
+@dataclass(frozen=True)
+class ParameterStorage:
+    """Where frozen parameters are: ``"embedded"``, or ``"external"`` in ``file`` beside the program.
+
+    ``scope`` is the scope of IREE's parameter provider and ``sha256`` the digest of the whole file.
+    """
+
+    storage: str
+    scope: str = ""
+    file: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """A compiled program's description of itself."""
+
+    format: int
+    pock: str
+    versions: Mapping[str, str]
+    model: str
+    target: str
+    device: str
+    inputs: tuple[TensorSpec, ...]
+    targets: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    hyperparameters: tuple[Hyperparameter, ...]
+    state: tuple[StateSpec, ...]
+    tied: Mapping[str, str]
+    scheme: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    parameters: ParameterStorage
+    loss_reduction: str | None
+    task: str | None
+    memory: Mapping[str, Any]
+
+    @property
+    def batch(self) -> int | None:
+        """The leading dimension that all inputs and targets share, None when they share none."""
+        sizes = {spec.shape[:1] for spec in (*self.inputs, *self.targets)}
+        only = sizes.pop() if len(sizes) == 1 else ()
+        return only[0] if only else None
+
+    @staticmethod
+    def from_json(text: str) -> "Metadata":
+        """Parse and check; raises ``ArtifactError`` that says which key is wrong."""
+        try:
+            return _metadata(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ArtifactError(f"the program's metadata is not JSON: {error}") from None
+
+
+T = TypeVar("T")
+
+
+def _metadata(data: Any) -> Metadata:
+    fields = _Fields(data, "metadata")
+    version = fields.integer("format")
+    if version > FORMAT:
+        raise ArtifactError(
+            f"the program has metadata format {version}, this runtime reads up to {FORMAT}: update pock"
+        )
+    metadata = Metadata(
+        format=version,
+        pock=fields.text("pock"),
+        versions=fields.mapping("versions"),
+        model=fields.text("model"),
+        target=fields.text("target"),
+        device=fields.text("device"),
+        inputs=fields.each("inputs", _tensor),
+        targets=fields.each("targets", _tensor),
+        outputs=fields.each("outputs", _tensor),
+        hyperparameters=fields.each("hyperparameters", _hyperparameter),
+        state=fields.each("state", _state),
+        tied=fields.mapping("tied"),
+        scheme=fields.mapping("scheme"),
+        optimizer=fields.mapping("optimizer"),
+        parameters=_storage(_Fields(fields.mapping("parameters"), "parameters")),
+        loss_reduction=fields.optional_text("loss_reduction"),
+        task=fields.optional_text("task"),
+        memory=fields.mapping("memory"),
+    )
+    _check_names(metadata)
+    return metadata
+
+
+def _check_names(metadata: Metadata) -> None:
+    _unique("an input or target", [t.name for t in (*metadata.inputs, *metadata.targets)])
+    _unique("a hyperparameter", [h.name for h in metadata.hyperparameters])
+    _unique("a state", [*(s.name for s in metadata.state), *metadata.tied])
+    model = {s.name for s in metadata.state if s.kind in MODEL_KINDS}
+    for alias, name in metadata.tied.items():
+        if name not in model:
+            raise ArtifactError(f"metadata ties '{alias}' to '{name}', which is no parameter or buffer")
+    for state in metadata.state:
+        if state.kind == "optimizer" and state.parameter not in model:
+            raise ArtifactError(
+                f"metadata has optimizer state '{state.name}' of the unknown '{state.parameter}'"
+            )
+
+
+def _unique(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ArtifactError(f"metadata names {what} '{name}' twice")
+
+
+def _tensor(fields: "_Fields") -> TensorSpec:
+    return TensorSpec(fields.text("name"), fields.integers("shape"), fields.dtype("dtype"))
+
+
+def _hyperparameter(fields: "_Fields") -> Hyperparameter:
+    return Hyperparameter(fields.text("name"), fields.optional_number("default"))
+
+
+def _state(fields: "_Fields") -> StateSpec:
+    kind = fields.text("kind")
+    if kind not in KINDS:
+        raise fields.wrong("kind", f"one of {', '.join(KINDS)}")
+    return StateSpec(
+        fields.text("name"),
+        fields.integers("shape"),
+        fields.dtype("dtype"),
+        kind,
+        _mask(_Fields(fields.mapping("mask"), f"{fields.where}.mask")),
+        fields.optional_text("parameter"),
+        fields.optional_text("slot"),
+    )
+
+
+def _mask(fields: "_Fields") -> Mask:
+    update = fields.text("update")
+    if update == "full":
+        return Mask()
+    if update not in ("range", "list"):
+        raise fields.wrong("update", "full, range or list")
+    return Mask(update, fields.text("dimension"), fields.integer("axis"), fields.integers("indices"))
+
+
+def _storage(fields: "_Fields") -> ParameterStorage:
+    storage = fields.text("storage")
+    if storage == "embedded":
+        return ParameterStorage(storage)
+    if storage != "external":
+        raise fields.wrong("storage", "embedded or external")
+    file = fields.text("file")
+    # The archive is found beside the program and nowhere else, whoever made the program.
+    if not file or PurePosixPath(file).name != file or "\\" in file:
+        raise fields.wrong("file", "the name of a file beside the program")
+    return ParameterStorage(storage, fields.text("scope"), file, fields.text("sha256"))
+
+
+class _Fields:
+    """A JSON object whose fields are read with their types; ``where`` names it in errors."""
+
+    def __init__(self, data: Any, where: str) -> None:
+        self.where = where
+        if not isinstance(data, Mapping):
+            raise ArtifactError(f"{where} must be a JSON object, got {_shown(data)}")
+        self.data = data
+
+    def wrong(self, key: str, wanted: str) -> ArtifactError:
+        """The error for a field that is not ``wanted``."""
+        got = _shown(self.data[key]) if key in self.data else "nothing"
+        return ArtifactError(f"{self.where}.{key} must be {wanted}, got {got}")
+
+    def text(self, key: str) -> str:
+        value = self.data.get(key)
+        if not isinstance(value, str):
+            raise self.wrong(key, "a string")
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        return None if self.data.get(key) is None else self.text(key)
+
+    def integer(self, key: str) -> int:
+        value = self.data.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self.wrong(key, "an integer that is not negative")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.data.get(key)
+        if not isinstance(value, list) or not all(type(d) is int and d >= 0 for d in value):
+            raise self.wrong(key, "a list of integers that are not negative")
+        return tuple(value)
+
+    def optional_number(self, key: str) -> float | None:
+        value = self.data.get(key)
+        if value is not None and type(value) not in (int, float):
+            raise self.wrong(key, "a number or null")
+        return None if value is None else float(value)
+
+    def dtype(self, key: str) -> np.dtype[Any]:
+        name = self.text(key)
+        if name not in _DTYPES:
+            raise self.wrong(key, f"one of {', '.join(_DTYPES)}")
+        return _DTYPES[name]
+
+    def mapping(self, key: str) -> Mapping[str, Any]:
+        value = self.data.get(key)
+        if not isinstance(value, dict):
+            raise self.wrong(key, "an object")
+        return MappingProxyType(value)
+
+    def each(self, key: str, read: Callable[["_Fields"], T]) -> tuple[T, ...]:
+        value = self.data.get(key)
+        if not isinstance(value, list):
+            raise self.wrong(key, "a list")
+        return tuple(read(_Fields(item, f"{self.where}.{key}[{i}]")) for i, item in enumerate(value))
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

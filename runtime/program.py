@@ -1,0 +1,129 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Opening a compiled program and calling its functions."""
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import iree.runtime as rt
+
+from .device import Device
+from .errors import ArtifactError, DeviceError, reason
+from .files import sha256
+from .metadata import Metadata, ParameterStorage
+
+MODULE = "pock"
+"""The name of the VM module in every compiled program."""
+
+_METADATA = "pock.metadata"
+
+
+def check_archive(path: Path) -> None:
+    """Check that ``path`` is a whole, unchanged program; raises ``ArtifactError``.
+
+    IREE's file is a ZIP archive, whose checksums IREE itself does not look at.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise ArtifactError(f"no file {path}") from None
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        with file, zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    # A damaged directory makes zipfile raise nearly anything: EOFError, NotImplementedError, OSError, …
+    except Exception as error:
+        raise ArtifactError(f"{path} is no compiled program, or is damaged: {reason(error)}") from None
+    if damaged is not None:
+        raise ArtifactError(f"{path} is damaged: the checksum of its part '{damaged}' does not match")
+
+
+class Program:
+    """A compiled program, loaded on a device.
+
+    ``device`` overrides the device that the program names, ``parameters`` the place of its external
+    parameters. Not thread-safe.
+    """
+
+    def __init__(
+        self, path: str | Path, device: str | None = None, parameters: str | Path | None = None
+    ) -> None:
+        """Raises ``ArtifactError`` or ``DeviceError``."""
+        path = Path(path)
+        check_archive(path)
+        instance = rt.VmInstance()
+        try:
+            self._module = rt.VmModule.mmap(instance, str(path))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ArtifactError(f"cannot load {path}: {reason(error)}") from None
+        self.metadata = self._read_metadata(path)
+        self.device = Device(device or self.metadata.device)
+        modules = [rt.create_hal_module(instance, self.device.hal)]
+        if (provider := self._provider(path, parameters)) is not None:
+            modules.append(rt.create_io_parameters_module(instance, provider))
+        try:
+            self._context = rt.VmContext(instance, [*modules, self._module])
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(
+                f"device '{self.device.uri}' cannot run {path}, which is compiled for "
+                f"'{self.metadata.target}': {reason(error)}"
+            ) from None
+
+    def _read_metadata(self, path: Path) -> Metadata:
+        init = self._module.lookup_function("init") if self._module.name == MODULE else None
+        text = init.reflection.get(_METADATA) if init is not None else None
+        if text is None:
+            raise ArtifactError(f"{path} is an IREE module but not a program compiled by pock")
+        try:
+            return Metadata.from_json(text)
+        except ArtifactError as error:
+            raise ArtifactError(f"{path}: {error}") from None
+
+    def _provider(self, path: Path, override: str | Path | None) -> Any:
+        storage = self.metadata.parameters
+        if storage.storage == "embedded":
+            if override is not None:
+                raise ArtifactError(f"{path} carries its parameters inside and takes no archive {override}")
+            return None
+        archive = Path(override) if override is not None else path.parent / storage.file
+        _check_parameters(path, archive, storage)
+        index = rt.ParameterIndex()
+        try:
+            index.load(str(archive))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ArtifactError(f"cannot load the parameters in {archive}: {reason(error)}") from None
+        return index.create_provider(scope=storage.scope)
+
+    def function(self, name: str) -> Any:
+        """An exported function, None if the program has no such."""
+        return self._module.lookup_function(name)
+
+    def call(self, function: Any, arguments: Iterable[Any], count: int, results: int) -> Any:
+        """Invoke ``function`` with ``count`` arguments; returns the list of its results.
+
+        Returns when the results are there. Raises ``DeviceError``.
+        """
+        packed = rt.VmVariantList(count)
+        push = packed.push_ref
+        for argument in arguments:
+            push(argument)
+        returned = rt.VmVariantList(results)
+        try:
+            self._context.invoke(function, packed, returned)
+        except (RuntimeError, ValueError) as error:
+            raise DeviceError(f"'{function.name}' failed on {self.device.uri}: {reason(error)}") from None
+        return returned
+
+
+def _check_parameters(program: Path, archive: Path, storage: ParameterStorage) -> None:
+    try:
+        digest = sha256(archive)
+    except OSError as error:
+        raise ArtifactError(
+            f"cannot read {archive}, which holds the parameters of {program}: {error.strerror or error}"
+        ) from None
+    if digest != storage.sha256:
+        raise ArtifactError(f"{archive} is not the parameter archive that {program} was compiled with")

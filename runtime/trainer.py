@@ -1,0 +1,338 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``Trainer``: a compiled program and the state that it trains."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import iree.runtime as rt
+import numpy as np
+
+from .checkpoint import Checkpoint, describe
+from .device import Array, Feed, address
+from .errors import CheckpointError, DeviceError, InputError, PockRuntimeError, TrainingDiverged
+from .inputs import as_array, bind, hyperparameters
+from .metadata import MODEL_KINDS, Metadata, StateSpec, TensorSpec
+from .program import Program
+
+DEFAULT_LEARNING_RATE = 0.01
+"""The learning rate of a step that names none, unless the program has a default of its own."""
+
+
+class Trainer:
+    """Trains a compiled program on this machine.
+
+    The state (parameters that the scheme trains, buffers, optimizer state, step count and seed) stays
+    on the device between steps, and a step updates it in place. Arrays go in and come out as NumPy's; what
+    is accepted as an array is said in ``pock.runtime.inputs``. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        device: str | None = None,
+        parameters: str | Path | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Load the program at ``path`` and its initial state.
+
+        ``device`` is a URI of IREE's, by default the one the program was compiled for. ``parameters`` is
+        where the archive of external parameters is, by default beside the program. ``seed`` seeds dropout, by
+        default with the seed compiled in; a program without randomness ignores it. Raises ``ArtifactError``
+        or ``DeviceError``.
+        """
+        self._program = Program(path, device, parameters)
+        self._device = self._program.device
+        self.metadata: Metadata = self._program.metadata
+        self._states = {s.name: i for i, s in enumerate(self.metadata.state)}
+        self._model = [i for i, s in enumerate(self.metadata.state) if s.kind in MODEL_KINDS]
+        self._init, self._step, self._predict = (self._required(n) for n in ("init", "step", "predict"))
+        self._evaluate = self._program.function("evaluate")
+        self._inputs = self.metadata.inputs
+        self._pairs = (*self.metadata.inputs, *self.metadata.targets)
+        self._feeds = [Feed(self._device, spec) for spec in self._pairs]
+        self._scalars: dict[str, tuple[float, Any]] = {}
+        self._aliasing: dict[str, bool] = {}
+        self.reset(seed)
+
+    def _required(self, name: str) -> Any:
+        function = self._program.function(name)
+        if function is None:
+            raise PockRuntimeError(f"the program has no function '{name}'")
+        return function
+
+    # ---- running -------------------------------------------------------------------------------------
+
+    def reset(self, seed: int | None = None) -> None:
+        """Go back to the initial state, with ``seed`` for the program's seed if given."""
+        results = self._program.call(self._init, (), 0, len(self._states))
+        self._state = [results.get_as_ref(i) for i in range(len(self._states))]
+        self._counted = 0
+        self._lost = False
+        self._outputs: Sequence[Any] | None = None
+        for spec in self.metadata.state if seed is not None else ():
+            if spec.kind == "seed":
+                self._put_state(spec, as_array(seed, spec))
+
+    def step(self, *arrays: Any, lr: float | None = None, check_finite: bool = False, **named: Any) -> float:
+        """One training step; returns the loss.
+
+        ``arrays`` are the inputs and then the targets, in order; ``named`` are those by name, and
+        hyperparameters. ``lr`` is the learning rate, by default the program's own default or else
+        ``DEFAULT_LEARNING_RATE``. A loss that is not finite is returned like any other, with the state
+        already updated by its gradients; with ``check_finite`` it raises ``TrainingDiverged`` instead.
+        Raises ``InputError`` before anything has changed, ``DeviceError`` if the device fails.
+        """
+        self._check_state()
+        bound = bind(self._pairs, arrays, named)
+        scalars = self._hyperparameters(lr, named)
+        inputs = [feed.put(array) for feed, array in zip(self._feeds, bound, strict=True)]
+        arguments = [*inputs, *scalars, *self._state]
+        outputs = len(self.metadata.outputs)
+        # The last step's outputs are memory that this one may want.
+        self._outputs = None
+        try:
+            results = self._program.call(
+                self._step, arguments, len(arguments), 1 + outputs + len(self._state)
+            )
+        except DeviceError as error:
+            self._lost = True
+            raise DeviceError(f"{error}; the state is lost, load a checkpoint or reset()") from None
+        ref = results.get_as_ref
+        self._state = [ref(i) for i in range(1 + outputs, 1 + outputs + len(self._state))]
+        self._outputs = [ref(i) for i in range(1, 1 + outputs)]
+        self._counted += 1
+        if self._outputs_alias("step", arguments, self._outputs):
+            self._outputs = self._converted(self._outputs)
+        loss = self._loss(results)
+        if check_finite and not math.isfinite(loss):
+            raise TrainingDiverged(f"the loss became {loss} in step {self.steps}")
+        return loss
+
+    def predict(self, *arrays: Any, **named: Any) -> Any:
+        """The outputs for the inputs: an array, or a tuple of arrays if the program has several outputs.
+
+        Raises ``InputError`` or ``DeviceError``.
+        """
+        outputs = self._forward(self._predict, self._inputs, arrays, named, 0)[1]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def evaluate(self, *arrays: Any, **named: Any) -> tuple[float, Any]:
+        """The loss and the outputs (as ``predict`` gives them) for inputs and targets; trains nothing.
+
+        Raises ``InputError``, ``DeviceError``, and ``PockRuntimeError`` for a program without ``evaluate``.
+        """
+        if self._evaluate is None:
+            raise PockRuntimeError("the program has no function 'evaluate'")
+        results, outputs = self._forward(self._evaluate, self._pairs, arrays, named, 1)
+        return self._loss(results), outputs[0] if len(outputs) == 1 else outputs
+
+    @property
+    def can_evaluate(self) -> bool:
+        """Whether the program has ``evaluate``."""
+        return self._evaluate is not None
+
+    @property
+    def outputs(self) -> tuple[Array, ...]:
+        """The outputs of the last step, copied from the device when first asked for.
+
+        Raises ``PockRuntimeError`` before the first step.
+        """
+        if self._outputs is None:
+            raise PockRuntimeError("there are no outputs before the first step")
+        if not isinstance(self._outputs, tuple):
+            self._outputs = self._converted(self._outputs)
+        return self._outputs
+
+    def _forward(
+        self,
+        function: Any,
+        specs: Sequence[TensorSpec],
+        arrays: Sequence[Any],
+        named: dict[str, Any],
+        first: int,
+    ) -> tuple[Any, tuple[Array, ...]]:
+        self._check_state()
+        bound = bind(specs, arrays, named)
+        hyperparameters((), named)
+        arguments = [feed.put(array) for feed, array in zip(self._feeds, bound, strict=False)]
+        arguments += [self._state[i] for i in self._model]
+        count = len(self.metadata.outputs)
+        results = self._program.call(function, arguments, len(arguments), first + count)
+        return results, self._converted([results.get_as_ref(first + i) for i in range(count)])
+
+    def _hyperparameters(self, lr: float | None, named: dict[str, Any]) -> list[Any]:
+        known = self.metadata.hyperparameters
+        if lr is not None:
+            named["lr"] = lr
+        elif any(h.name == "lr" and h.default is None for h in known):
+            named["lr"] = DEFAULT_LEARNING_RATE
+        views = []
+        for hyperparameter, value in zip(known, hyperparameters(known, named), strict=True):
+            before, view = self._scalars.get(hyperparameter.name, (None, None))
+            if value != before:
+                view = self._device.put(np.asarray(value, np.float32))
+                self._scalars[hyperparameter.name] = (value, view)
+            views.append(view)
+        return views
+
+    def _loss(self, results: Any) -> float:
+        view = results.get_as_object(0, rt.HalBufferView)
+        dtype = rt.HalElementType.map_to_dtype(view.element_type)
+        return float(self._device.get(view, np.dtype(dtype)))
+
+    def _converted(self, outputs: Iterable[Any]) -> tuple[Array, ...]:
+        return tuple(
+            self._device.get(ref.deref(rt.HalBufferView), spec.dtype)
+            for ref, spec in zip(outputs, self.metadata.outputs, strict=True)
+        )
+
+    def _outputs_alias(self, function: str, arguments: Iterable[Any], outputs: Iterable[Any]) -> bool:
+        """Whether an output lies in an argument's memory, as that of a model that returns its input does.
+
+        Such outputs cannot wait to be copied. It is the program's property, so one look is enough.
+        """
+        if function not in self._aliasing:
+            ranges = [self._range(a) for a in arguments] if self._device.shares_memory else []
+            spans = [self._range(o) for o in outputs] if ranges else []
+            self._aliasing[function] = any(
+                begin < other_end and other < end for begin, end in spans for other, other_end in ranges
+            )
+        return self._aliasing[function]
+
+    def _range(self, value: Any) -> tuple[int, int]:
+        view = value.deref(rt.HalBufferView) if isinstance(value, rt.VmRef) else value
+        with self._device.mapped(view) as flat:
+            return address(flat), address(flat) + flat.nbytes
+
+    # ---- state ---------------------------------------------------------------------------------------
+
+    def _check_state(self) -> None:
+        if self._lost:
+            raise PockRuntimeError(
+                "a step failed half-way and the state is lost: load a checkpoint or reset()"
+            )
+
+    def _get_state(self, spec: StateSpec) -> Array:
+        view = self._state[self._states[spec.name]].deref(rt.HalBufferView)
+        return self._device.get(view, spec.dtype)
+
+    def _put_state(self, spec: StateSpec, array: Array) -> None:
+        self._state[self._states[spec.name]] = self._device.put(array.astype(spec.dtype, copy=False)).ref
+
+    @property
+    def steps(self) -> int:
+        """How many training steps the state has seen: the program's own count if it keeps one."""
+        for spec in self.metadata.state:
+            if spec.kind == "step":
+                return int(self._get_state(spec))
+        return self._counted
+
+    def state_dict(self, optimizer: bool = False) -> dict[str, Array]:
+        """Copies of what the program trains, under PyTorch's names.
+
+        Parameters and buffers, tied ones under each of their names; frozen parameters are part of the
+        program and not in it. With ``optimizer`` also the optimizer's state, the step count and the seed.
+        """
+        self._check_state()
+        arrays = {
+            spec.name: self._get_state(spec)
+            for spec in self.metadata.state
+            if optimizer or spec.kind in MODEL_KINDS
+        }
+        arrays.update({alias: arrays[name] for alias, name in self.metadata.tied.items()})
+        return arrays
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> None:
+        """Replace state by arrays under the names that ``state_dict`` gives.
+
+        Parameters and buffers must all be there and nothing unknown, unless ``strict`` is False; optimizer
+        state, step count and seed may be left out as one and then stay as they are. The names of a tied
+        parameter must agree. Raises ``InputError`` before anything has changed.
+        """
+        arrays: dict[str, Array] = {}
+        for name, value in state.items():
+            canonical = self.metadata.tied.get(name, name)
+            if canonical not in self._states:
+                if strict:
+                    raise InputError(f"'{name}' is no parameter or state that the program trains")
+                continue
+            array = as_array(value, self.metadata.state[self._states[canonical]])
+            if canonical in arrays and not np.array_equal(arrays[canonical], array):
+                raise InputError(f"'{name}' is tied to '{canonical}' but differs from it")
+            arrays[canonical] = array
+        if strict:
+            self._check_complete(arrays)
+        for name, array in arrays.items():
+            self._put_state(self.metadata.state[self._states[name]], array)
+        self._revive(arrays)
+
+    def _check_complete(self, given: Mapping[str, Array]) -> None:
+        optional = any(s.name in given for s in self.metadata.state if s.kind not in MODEL_KINDS)
+        for spec in self.metadata.state:
+            if spec.name not in given and (optional or spec.kind in MODEL_KINDS):
+                raise InputError(f"'{spec.name}' is missing from the state")
+
+    def _revive(self, given: Mapping[str, Array]) -> None:
+        self._lost = self._lost and len(given) < len(self._states)
+        self._outputs = None
+
+    # ---- checkpoints ---------------------------------------------------------------------------------
+
+    def save(
+        self, path: str | Path, extra: Mapping[str, Any] | None = None, check_finite: bool = False
+    ) -> None:
+        """Write a checkpoint, from which training goes on exactly as if it had not been interrupted.
+
+        ``extra`` is kept with it: anything that JSON holds. The file is written beside ``path``, brought to
+        the disk and renamed: whatever happens, ``path`` is the old checkpoint or the new one. Raises
+        ``CheckpointError``; with ``check_finite`` also ``TrainingDiverged``, if the state is not finite.
+        """
+        self._check_state()
+        tensors = {spec.name: self._get_state(spec) for spec in self.metadata.state}
+        if check_finite:
+            _check_finite(tensors)
+        state = tuple(describe(spec) for spec in self.metadata.state)
+        Checkpoint(self.metadata.model, self.steps, state, tensors, extra or {}).save(Path(path))
+
+    def load_checkpoint(self, path: str | Path) -> Mapping[str, Any]:
+        """Replace all state by a checkpoint's; returns its ``extra``.
+
+        Raises ``CheckpointError``, before anything has changed, for one that is damaged or of another
+        program.
+        """
+        checkpoint = Checkpoint.load(Path(path))
+        checkpoint.check_fits(self.metadata, Path(path))
+        for spec in self.metadata.state:
+            tensor = checkpoint.tensors.get(spec.name)
+            if tensor is None or tensor.shape != spec.shape or tensor.dtype != spec.dtype:
+                raise CheckpointError(f"{path} does not hold '{spec.name}' as {spec}")
+        for spec in self.metadata.state:
+            self._put_state(spec, checkpoint.tensors[spec.name])
+        self._counted = checkpoint.steps
+        self._revive(checkpoint.tensors)
+        return checkpoint.extra
+
+    @staticmethod
+    def restore(
+        path: str | Path,
+        checkpoint: str | Path,
+        device: str | None = None,
+        parameters: str | Path | None = None,
+    ) -> "Trainer":
+        """The program at ``path`` with a checkpoint's state.
+
+        Raises what the constructor and ``load_checkpoint`` raise.
+        """
+        trainer = Trainer(path, device, parameters)
+        trainer.load_checkpoint(checkpoint)
+        return trainer
+
+
+def _check_finite(tensors: Mapping[str, Array]) -> None:
+    for name, array in tensors.items():
+        # Floats, ml_dtypes' (of kind V) included.
+        if array.dtype.kind in "fV" and not np.isfinite(array).all():
+            raise TrainingDiverged(f"'{name}' has values that are not finite")

@@ -1,0 +1,33 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Compiled programs, one of each a session."""
+
+from pathlib import Path
+
+import pytest
+from runtime_programs import external_program, softmax_program, wide_program, write_archive
+
+from pock.runtime.files import sha256
+
+
+@pytest.fixture(scope="session")
+def softmax(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return softmax_program(tmp_path_factory.mktemp("softmax") / "model.vmfb")
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wide_program(tmp_path_factory.mktemp("wide") / "model.vmfb", states=100)
+
+
+@pytest.fixture(scope="session")
+def external(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("external")
+    archive = write_archive(folder / "model.safetensors")
+    storage = {
+        "storage": "external",
+        "scope": "model",
+        "file": archive.name,
+        "sha256": sha256(archive),
+    }
+    return external_program(folder / "model.vmfb", storage)

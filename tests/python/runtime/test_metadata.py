@@ -1,0 +1,121 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Metadata: what is read, and one line naming the key for everything that is wrong."""
+
+import copy
+import json
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from runtime_programs import softmax_metadata, spec
+
+from pock.runtime import ArtifactError, Metadata
+
+
+def test_everything_is_read() -> None:
+    metadata = Metadata.from_json(json.dumps(softmax_metadata()))
+    assert (metadata.model, metadata.target, metadata.device) == ("Softmax", "cpu", "local-task")
+    assert metadata.inputs[0].shape == (8, 6)
+    assert metadata.targets[0].dtype == np.int64
+    assert [(h.name, h.default) for h in metadata.hyperparameters] == [("lr", None), ("momentum", 0.5)]
+    assert [s.kind for s in metadata.state] == [
+        "parameter",
+        "parameter",
+        "buffer",
+        "optimizer",
+        "step",
+        "seed",
+    ]
+    weight, momentum = metadata.state[0], metadata.state[3]
+    assert (weight.mask.update, weight.mask.axis, weight.mask.indices) == ("range", 1, (0, 4))
+    assert (momentum.parameter, momentum.slot) == ("fc.weight", "momentum")
+    assert metadata.tied == {"head.bias": "fc.bias"}
+    assert metadata.loss_reduction == "mean"
+    assert metadata.batch == 8
+
+
+def test_a_program_may_have_no_common_batch_dimension() -> None:
+    metadata = Metadata.from_json(json.dumps(softmax_metadata(inputs=[spec("x", (8, 6)), spec("z", ())])))
+    assert metadata.batch is None
+
+
+def test_ml_dtypes_are_dtypes() -> None:
+    metadata = Metadata.from_json(json.dumps(softmax_metadata(inputs=[spec("x", (8, 6), "bfloat16")])))
+    assert metadata.inputs[0].dtype == ml_dtypes.bfloat16
+
+
+def test_unknown_keys_are_left_alone() -> None:
+    Metadata.from_json(json.dumps(softmax_metadata(colour="green")))
+
+
+def _state(index: int, **changes: Any) -> dict[str, Any]:
+    states = copy.deepcopy(softmax_metadata()["state"])
+    states[index].update(changes)
+    return {"state": states}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, "metadata format 2, this runtime reads up to 1: update pock"),
+        ({"format": "1"}, 'metadata.format must be an integer that is not negative, got "1"'),
+        ({"model": None}, "metadata.model must be a string, got null"),
+        ({"inputs": {}}, "metadata.inputs must be a list"),
+        ({"inputs": [3]}, "metadata.inputs[0] must be a JSON object, got 3"),
+        ({"inputs": [spec("x", (2, -1))]}, "metadata.inputs[0].shape must be a list of integers"),
+        ({"inputs": [spec("x", (2,), "float33")]}, "metadata.inputs[0].dtype must be one of bool, int8"),
+        ({"inputs": [spec("y", (2,))]}, "names an input or target 'y' twice"),
+        (
+            {"hyperparameters": [{"name": "lr", "default": "1"}]},
+            "hyperparameters[0].default must be a number",
+        ),
+        ({"tied": {"a": "b"}}, "ties 'a' to 'b', which is no parameter or buffer"),
+        ({"tied": {"fc.weight": "fc.bias"}}, "names a state 'fc.weight' twice"),
+        (
+            {"parameters": {"storage": "cloud"}},
+            'parameters.storage must be embedded or external, got "cloud"',
+        ),
+        (
+            {"parameters": {"storage": "external", "scope": "m", "file": "../x", "sha256": ""}},
+            "parameters.file must be the name of a file beside the program",
+        ),
+        (_state(0, kind="weights"), "metadata.state[0].kind must be one of parameter, buffer"),
+        (_state(0, mask={"update": "some"}), "metadata.state[0].mask.update must be full, range or list"),
+        (_state(3, parameter="nobody"), "optimizer state 'fc.weight.momentum' of the unknown 'nobody'"),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        Metadata.from_json(json.dumps(softmax_metadata(**changes)))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_json_is_an_error() -> None:
+    with pytest.raises(ArtifactError, match="not JSON"):
+        Metadata.from_json("{")
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [path, *(p for key in keys for p in _places(value[key], (*path, key)))]
+
+
+@given(
+    st.sampled_from(_places(softmax_metadata())[1:]),
+    st.sampled_from([None, "", "x", -1, 2**70, 1.5, True, [], {}, [None], {"a": 1}]),
+)
+def test_any_other_value_is_read_or_refused_in_a_line(place: tuple[Any, ...], value: Any) -> None:
+    data = softmax_metadata()
+    inner: Any = data
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    try:
+        Metadata.from_json(json.dumps(data))
+    except ArtifactError as error:
+        assert "\n" not in str(error)
