@@ -253,39 +253,49 @@ def _nesting_problem(text: str, source: str) -> str | None:
         if match[1]:
             depth += 1
             if depth > MAX_NESTING:
-                line = text.count("\n", 0, match.start()) + 1
-                column = match.start() - text.rfind("\n", 0, match.start())
-                return f"{source}:{line}:{column}: error: brackets nest deeper than {MAX_NESTING}"
+                return (
+                    f"{_place(text, match.start(), source)}: error: brackets nest deeper than {MAX_NESTING}"
+                )
         elif match[2]:
             depth = max(depth - 1, 0)
     return None
 
 
-def parse_module(text: str | bytes, context: ir.Context, source: str = "-") -> ir.Module:
+_BARE_OPERATION = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|(?<![#!.\w])(sparsebp\.\w+)')
+
+
+def _silent_problem(text: str | bytes, source: str) -> str:
+    """Why MLIR refuses ``text`` without a word: an operation defined through IRDL has no custom form."""
+    for match in _BARE_OPERATION.finditer(text if isinstance(text, str) else ""):
+        if match[1]:
+            place = _place(match.string, match.start(), source)
+            return f"{place}: error: '{match[1]}' is written in the generic form only, \"{match[1]}\"(...)"
+    return f"{source}: error: MLIR cannot parse it and does not say why"
+
+
+def _place(text: str, position: int, source: str) -> str:
+    line = text.count("\n", 0, position) + 1
+    return f"{source}:{line}:{position - text.rfind(chr(10), 0, position)}"
+
+
+def parse_module(
+    text: str | bytes, context: ir.Context, source: str = "-", *, from_file: bool = False
+) -> ir.Module:
     """Parse and check a program, text or bytecode; raises ``PassFailure`` with MLIR's diagnostics.
 
-    ``source`` is the name that errors give the text; in the locations of its operations the name is ``-``.
+    ``source`` is the name that errors give the text. In the locations of its operations the name is ``-``,
+    unless ``from_file`` says that ``source`` is a regular file with just this text.
     """
     if isinstance(text, str) and (problem := _nesting_problem(text, source)):
         raise PassFailure(f"cannot parse {source}", [problem])
-    return _checked(lambda: ir.Module.parse(text, context), source)
-
-
-def parse_file(path: Path, context: ir.Context) -> ir.Module:
-    """``parse_module`` of what is in a regular file, whose name the locations of operations get."""
-    return _checked(lambda: ir.Module.parseFile(str(path), context), str(path))
-
-
-def _checked(parse: Callable[[], ir.Module], source: str) -> ir.Module:
     try:
-        module = parse()
+        module = ir.Module.parseFile(source, context) if from_file else ir.Module.parse(text, context)
     except ir.MLIRError as error:
-        raise PassFailure(f"cannot parse {source}", named(diagnostic_lines(error), source)) from None
+        lines = named(diagnostic_lines(error), source) or [_silent_problem(text, source)]
+        raise PassFailure(f"cannot parse {source}", lines) from None
     except RuntimeError as error:
         # The bindings' own, for a diagnostic that quotes an escape like \FF.
-        raise PassFailure(
-            f"cannot parse {source}: it is not valid, and what is wrong is not UTF-8 ({error})"
-        ) from None
+        raise PassFailure(f"cannot parse {source}: what is wrong in it is no UTF-8 text ({error})") from None
     try:
         verify(module)
     except PassFailure as failure:

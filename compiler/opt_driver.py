@@ -22,7 +22,6 @@ from .opt import (
     Stage,
     check_stages,
     named,
-    parse_file,
     parse_module,
     print_module,
     run_pipeline,
@@ -116,13 +115,12 @@ class Driver:
         return program, named(heard.lines, source)
 
     def _parse(self, chunk: _Chunk, context: ir.Context, source: str) -> ir.Module:
-        if not self.split_input_file and Path(source).is_file():
-            module = parse_file(Path(source), context)
-        elif isinstance(chunk.content, str):
+        content = chunk.content
+        if isinstance(content, str):
             # Blank lines put the program at its place in the file.
-            module = parse_module("\n" * (chunk.first_line - 1) + chunk.content, context, source)
-        else:
-            module = parse_module(chunk.content, context, source)
+            content = "\n" * (chunk.first_line - 1) + content
+        whole_file = not self.split_input_file and Path(source).is_file()
+        module = parse_module(content, context, source, from_file=whole_file)
         if not self.allow_unregistered_dialect:
             _refuse_unregistered(module)
         return module
