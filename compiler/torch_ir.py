@@ -6,7 +6,7 @@
 """
 
 import builtins
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch_mlir import ir
@@ -209,14 +209,13 @@ def body(function: Any) -> ir.Block:
     return block
 
 
-def operations(function: Any, name: str | None = None) -> Iterator[Any]:
+def operations(function: Any, name: str | None = None) -> list[Any]:
     """The operations of a function in program order, all or those of one name.
 
-    The list is taken first, so that the caller may erase what it is given.
+    The list is made first, so that the caller may erase any operation that is not on it, or that it
+    has been given already.
     """
-    for op in list(body(function).operations):
-        if name is None or op.operation.name == name:
-            yield op
+    return [op for op in body(function).operations if name is None or op.operation.name == name]
 
 
 def set_function_type(function: Any) -> None:

@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Finding every operation without a gradient before anything is derived or compiled."""
+"""Finding every operation that cannot be compiled before anything is: without a gradient, or random."""
 
 import re
 from pathlib import Path
@@ -77,3 +77,20 @@ def check_differentiable(exported: ExportedProgram) -> None:
         count = len(finder.missing)
         noun = "operation has" if count == 1 else "operations have"
         raise TaskError(f"{count} {noun} no gradient in PyTorch: {listed}")
+
+
+def check_deterministic(graph: torch.fx.Graph) -> None:
+    """Raise ``TaskError`` naming every random operation that is not drawn from the program's own state."""
+    drawn = [
+        node
+        for node in graph.nodes
+        if isinstance(node.target, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded in node.target.tags
+    ]
+    if drawn:
+        listed = "; ".join(f"{node.target} at {source_line(node)}" for node in drawn)
+        noun = "operation draws" if len(drawn) == 1 else "operations draw"
+        raise TaskError(
+            f"{len(drawn)} {noun} random numbers in a way that a step cannot repeat; "
+            f"dropout and bernoulli can be compiled: {listed}"
+        )

@@ -20,6 +20,7 @@ from torch_mlir import ir
 from torch_mlir.extras.fx_importer import FxImporter
 
 from pock.compiler.analysis.parameter_roles import dimension_names, parameter_roles
+from pock.compiler.passes.simplify import Simplify
 from pock.compiler.state import SEED, STEP, count_steps, declare_random_state
 from pock.compiler.torch_ir import TorchBuilder, body, constant, functions, operations, set_function_type
 from pock.dialects import sparsebp
@@ -82,15 +83,20 @@ class Importer:
         _lift_arguments(function, inputs)
         _lift_results(function, results)
 
-    def finish(self, shapes: Mapping[str, tuple[int, ...]]) -> ir.Module:
-        """Declare parameters and state in front of the functions and return the checked module."""
+    def finish(self, shapes: Mapping[str, tuple[int, ...]], inputs: int) -> ir.Module:
+        """Declare parameters and state in front of the functions and return the checked module.
+
+        ``@predict`` is ``@evaluate`` of the first ``inputs`` arguments, without its loss.
+        """
         module = self._fx.module
+        _add_prediction(module, inputs)
         for function in functions(module).values():
             _raise_random_masks(function)
         self._declare(module, shapes)
         if any(True for _ in operations(functions(module)["step"], "sparsebp.random_mask")):
             declare_random_state(module)
             count_steps(module)
+        Simplify().apply(module)
         if not module.operation.verify() or not sparsebp.verify_program(module):
             raise RuntimeError("the importer built an invalid program")
         return module
@@ -209,6 +215,23 @@ def _lift_results(function: Any, results: Sequence[_Result]) -> None:
     builder.create("func.return", values[:plain], [])
     terminator.operation.erase()
     set_function_type(function)
+
+
+def _add_prediction(module: ir.Module, inputs: int) -> None:
+    """Derive ``@predict`` from ``@evaluate``: all but the loss, and the arguments of only the loss."""
+    evaluate = functions(module)["evaluate"]
+    predict = evaluate.operation.clone(ir.InsertionPoint(evaluate))
+    predict.attributes["sym_name"] = ir.StringAttr.get("predict")
+    terminator = list(body(predict).operations)[-1]
+    outputs = list(terminator.operation.operands)[1:]
+    TorchBuilder(terminator).create("func.return", outputs, [])
+    terminator.operation.erase()
+    for op in reversed(list(body(predict).operations)[:-1]):
+        if not any(True for result in op.operation.results for _ in result.uses):
+            op.operation.erase()
+    for i in reversed(range(inputs, len(body(predict).arguments))):
+        body(predict).erase_argument(i)
+    set_function_type(predict)
 
 
 def _raise_random_masks(function: Any) -> None:

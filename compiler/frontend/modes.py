@@ -13,6 +13,9 @@ from .task import BatchNorm
 
 aten = torch.ops.aten
 
+EXPORTED = "_pock_exported"
+"""The submodule that holds an exported program; it is no part of its parameters' names."""
+
 #: operator -> position of its training flag
 _FLAGS = {
     aten.batch_norm.default: 5,
@@ -65,10 +68,12 @@ class _GraphModule(torch.nn.Module):
                 flag = train and not (node.target is aten.batch_norm.default and batch_norm == "frozen")
                 node.update_arg(_FLAGS[node.target], flag)
         graph.recompile()
-        self.graph = graph
+        self.add_module(EXPORTED, graph)
 
     def forward(self, *inputs: torch.Tensor) -> object:
-        return torch.fx.Interpreter(self.graph).run(*inputs)
+        graph = self.get_submodule(EXPORTED)
+        assert isinstance(graph, torch.fx.GraphModule)
+        return torch.fx.Interpreter(graph).run(*inputs)
 
 
 def training_graph(exported: ExportedProgram, batch_norm: BatchNorm) -> torch.nn.Module:

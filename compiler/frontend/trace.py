@@ -10,8 +10,8 @@ gradients into sparsebp operations.
 
 import inspect
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -31,8 +31,8 @@ from pock.compiler.program import Signature, TensorSpec, TrainingProgram
 
 from . import importer
 from .decompositions import Decompositions
-from .gradients import check_differentiable
-from .modes import evaluation_graph, evaluation_mode, training_graph, training_mode
+from .gradients import check_deterministic, check_differentiable
+from .modes import EXPORTED, evaluation_graph, evaluation_mode, training_graph, training_mode
 from .task import TaskError, TrainingTask
 
 _DTYPES = {
@@ -55,17 +55,15 @@ def trace(task: TrainingTask) -> TrainingProgram:
 
 def _trace(task: TrainingTask) -> TrainingProgram:
     batch = (*task.inputs, *task.targets)
-    step, predict, evaluate = _entry_points(task)
-    trained, evaluated = (_export(m, batch, t) for m, t in ((step, "training"), (evaluate, "evaluation")))
-    predicted = _export(predict, tuple(task.inputs), "prediction")
+    step, evaluate = _entry_points(task)
+    trained, evaluated = _export(step, batch, "training"), _export(evaluate, batch, "evaluation")
     check_differentiable(trained)
 
     names = _Names(trained)
     with importer.Importer() as imported:
         imported.add_step(_joint(trained, batch, names), names.parameters, names.buffers)
-        imported.add_function("predict", _forward(predicted, task.inputs, names))
         imported.add_function("evaluate", _forward(evaluated, batch, names))
-        module = imported.finish(names.shapes())
+        module = imported.finish(names.shapes(), len(task.inputs))
     return TrainingProgram(
         module=module,
         parameters={name: _to_numpy(tensor) for name, tensor in names.values.items()},
@@ -73,7 +71,7 @@ def _trace(task: TrainingTask) -> TrainingProgram:
             model=task.model_name,
             inputs=_specs(task.inputs, _input_names(task), "input"),
             targets=_specs(task.targets, _target_names(task), "target"),
-            outputs=_output_specs(predicted),
+            outputs=_output_specs(evaluated),
             tied=names.tied,
         ),
         versions={package: version(package) for package in ("torch", "torch-mlir")},
@@ -84,7 +82,7 @@ def _trace(task: TrainingTask) -> TrainingProgram:
 
 
 class _WithLoss(torch.nn.Module):
-    """``(loss, *outputs)`` of a batch; with no loss, only the outputs."""
+    """``(loss, *outputs)`` of a batch."""
 
     def __init__(self, model: torch.nn.Module, loss: Any, inputs: int) -> None:
         super().__init__()
@@ -98,8 +96,6 @@ class _WithLoss(torch.nn.Module):
         if not all(isinstance(value, Tensor) for value in flat):
             kinds = sorted({type(value).__name__ for value in flat if not isinstance(value, Tensor)})
             raise TaskError(f"the model must return tensors, got {', '.join(kinds)} among its outputs")
-        if self.loss is None:
-            return tuple(flat)
         loss = self.loss(outputs, *batch[self.inputs :])
         if not isinstance(loss, Tensor) or loss.ndim != 0 or not loss.dtype.is_floating_point:
             got = f"{loss.dtype} {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
@@ -112,33 +108,30 @@ class _EntryPoint:
     """A module and the mode that it is exported in."""
 
     module: torch.nn.Module
-    mode: Any
+    mode: Callable[[], AbstractContextManager[None]]
 
 
-def _entry_points(task: TrainingTask) -> tuple[_EntryPoint, _EntryPoint, _EntryPoint]:
-    """Training step, prediction and evaluation of the task's model."""
+def _entry_points(task: TrainingTask) -> tuple[_EntryPoint, _EntryPoint]:
+    """Training step and evaluation of the task's model."""
     count = len(task.inputs)
-    if isinstance(task.model, ExportedProgram):
-        trained = training_graph(task.model, task.batch_norm)
-        evaluated = evaluation_graph(task.model)
-        return (
-            _EntryPoint(_WithLoss(trained, task.loss, count), None),
-            _EntryPoint(_WithLoss(evaluated, None, count), None),
-            _EntryPoint(_WithLoss(evaluated, task.loss, count), None),
-        )
     model = task.model
+    if isinstance(model, ExportedProgram):
+        trained, evaluated = training_graph(model, task.batch_norm), evaluation_graph(model)
+        return (
+            _EntryPoint(_WithLoss(trained, task.loss, count), nullcontext),
+            _EntryPoint(_WithLoss(evaluated, task.loss, count), nullcontext),
+        )
     assert isinstance(model, torch.nn.Module)
+    module = _WithLoss(model, task.loss, count)
     return (
-        _EntryPoint(_WithLoss(model, task.loss, count), lambda: training_mode(model, task.batch_norm)),
-        _EntryPoint(_WithLoss(model, None, count), lambda: evaluation_mode(model)),
-        _EntryPoint(_WithLoss(model, task.loss, count), lambda: evaluation_mode(model)),
+        _EntryPoint(module, lambda: training_mode(model, task.batch_norm)),
+        _EntryPoint(module, lambda: evaluation_mode(model)),
     )
 
 
 def _export(entry: _EntryPoint, batch: tuple[Tensor, ...], what: str) -> ExportedProgram:
     with ExitStack() as stack:
-        if entry.mode is not None:
-            stack.enter_context(entry.mode())
+        stack.enter_context(entry.mode())
         # Other back ends of attention have no gradient that decomposes.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(fx_traceback.preserve_node_meta())
@@ -163,7 +156,7 @@ def _reason(error: BaseException) -> str:
 
 def _public(target: str) -> str:
     """The user's name of ``model.<name>``; a loss module's tensors keep the prefix ``loss.``."""
-    return target.removeprefix("model.")
+    return target.removeprefix("model.").removeprefix(f"{EXPORTED}.")
 
 
 class _Names:
@@ -258,20 +251,15 @@ def _aot(module: _Interpreted, batch: Sequence[Tensor], grad_mode: Any) -> impor
     """The functional ATen graph of ``module``, with gradients where its parameters require them."""
     table = Decompositions().table()
     with ExitStack() as stack:
-        stack.enter_context(_source_lines())
+        stack.enter_context(fx_traceback.preserve_node_meta())
         stack.enter_context(grad_mode())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         try:
             joint = aot_export_joint_with_descriptors(stack, module, tuple(batch), decompositions=table)
         except Exception as error:  # AOTAutograd reports the model's faults as whatever it tripped over
             raise TaskError(f"the gradient of the model cannot be derived: {_reason(error)}") from error
+        check_deterministic(joint.graph_module.graph)
         return importer.Graph(joint.graph_module.graph, module.public)
-
-
-@contextmanager
-def _source_lines() -> Iterator[None]:
-    with fx_traceback.preserve_node_meta():
-        yield
 
 
 # -- signature ----------------------------------------------------------------------------------
@@ -309,10 +297,8 @@ def _target_names(task: TrainingTask) -> Sequence[str] | None:
 
 def _output_specs(exported: ExportedProgram) -> tuple[TensorSpec, ...]:
     outputs = exported.graph_module.graph.find_nodes(op="output")[0].args[0]
-    values = [
-        node.meta["val"] for node in outputs[len(outputs) - len(exported.graph_signature.user_outputs) :]
-    ]
-    return _specs(values, None, "output")
+    first = len(outputs) - len(exported.graph_signature.user_outputs) + 1  # buffers and the loss come before
+    return _specs([node.meta["val"] for node in outputs[first:]], None, "output")
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -21,6 +21,7 @@ _REGISTRY = {
     "sparsebp-prune-backward": "prune_backward:PruneBackward",
     "sparsebp-raise-gradients": "raise_gradients:RaiseGradients",
     "sparsebp-schedule-updates": "schedule_updates:ScheduleUpdates",
+    "sparsebp-simplify": "simplify:Simplify",
 }
 
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import frozen, symbol_of
-from pock.compiler.opt import run_mlir_passes
 from pock.compiler.torch_ir import TorchBuilder, constant, defining_op, functions, operations
 from pock.dialects.types import is_vtensor, shape_of
 
 from .base import Pass
+from .simplify import Simplify
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FoldBatchNorm(Pass):
                     op = following
             for op in operations(function, "sparsebp.conv_input_grad"):
                 _fold_backward(op, constants)
-        run_mlir_passes(module, "builtin.module(canonicalize,cse)")
+        Simplify().apply(module)
 
 
 def is_constant(value: ir.Value, constants: set[str]) -> bool:
@@ -87,10 +87,17 @@ def _fold_forward(op: Any, constants: set[str]) -> Any | None:
     if not (_is_none(bias) or is_constant(bias, constants)):
         return None
     name = user.operation.name
-    left, right = (user.operation.operands[0], user.operation.operands[1]) if len(user.operation.operands) > 1 else (None, None)
+    left, right = (
+        (user.operation.operands[0], user.operation.operands[1])
+        if len(user.operation.operands) > 1
+        else (None, None)
+    )
     if left is None or right is None or left != result or not _per_channel(right, constants):
         return None
-    if name in ("torch.aten.add.Tensor", "torch.aten.sub.Tensor") and constant(user.operation.operands[2]) != 1:
+    if (
+        name in ("torch.aten.add.Tensor", "torch.aten.sub.Tensor")
+        and constant(user.operation.operands[2]) != 1
+    ):
         return None
     builder = TorchBuilder(user)
     shift = builder.view(right, [shape_of(right.type)[1]])
@@ -105,7 +112,9 @@ def _fold_forward(op: Any, constants: set[str]) -> Any | None:
     else:
         return None
     folded = builder.create(
-        "torch.aten.convolution", [operands[0], weight, new_bias, *operands[3:]], [user.operation.results[0].type]
+        "torch.aten.convolution",
+        [operands[0], weight, new_bias, *operands[3:]],
+        [user.operation.results[0].type],
     )
     user.operation.results[0].replace_all_uses_with(folded)
     user.operation.erase()

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import dimensions_of, mask_of, symbol_of
-from pock.compiler.opt import run_mlir_passes
 from pock.compiler.torch_ir import TorchBuilder, body, constant, defining_op, functions, operations
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
 
 from .base import Pass
+from .simplify import Simplify
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class PruneBackward(Pass):
                 changed = _sink(op) or changed
         for op in operations(step, "sparsebp.select_channels"):
             _hoist(op, body(step))
-        # Dead code goes with canonicalization: unused reads and arithmetic have no other effect.
-        run_mlir_passes(module, "builtin.module(canonicalize,cse)")
+        Simplify().apply(module)
 
 
 def _mask_updates(module: ir.Module) -> None:
@@ -122,7 +121,9 @@ class _Sink:
         shape[self.axis] = self.mask.count()
         return vtensor(shape, element_of(result))
 
-    def rebuild(self, operands: Sequence[ir.Value], attributes: dict[str, ir.Attribute] | None = None) -> ir.Value:
+    def rebuild(
+        self, operands: Sequence[ir.Value], attributes: dict[str, ir.Attribute] | None = None
+    ) -> ir.Value:
         """The producer again, on other operands, giving only the selected channels."""
         kept = {named.name: named.attr for named in _attributes(self.producer)}
         value: ir.Value = self.builder.create(

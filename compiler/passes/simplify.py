@@ -1,0 +1,78 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``sparsebp-simplify``: erase unused arithmetic and merge what is computed twice."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch_mlir import ir
+
+from pock.compiler.opt import run_mlir_passes
+from pock.compiler.torch_ir import functions, operations
+
+from .base import Pass
+
+
+@dataclass(frozen=True)
+class Simplify(Pass):
+    """Erase operations whose results nothing uses, and merge equal ones.
+
+    MLIR's own canonicalization and CSE run too, but know no memory effects of the torch dialect's
+    operations and so keep every one of them. In a training program tensors are values: an operation
+    that does not write state only computes its results. ::
+
+        %0 = torch.aten.exp %x : !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
+        %1 = torch.aten.exp %x : !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
+        %2 = torch.aten.mul.Tensor %0, %1 : ...
+        %3 = torch.aten.neg %2 : ...
+        return %2 : !torch.vtensor<[4],f32>
+
+    becomes::
+
+        %0 = torch.aten.exp %x : !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
+        %1 = torch.aten.mul.Tensor %0, %0 : ...
+        return %1 : !torch.vtensor<[4],f32>
+    """
+
+    name: ClassVar[str] = "sparsebp-simplify"
+
+    def apply(self, module: ir.Module) -> None:
+        run_mlir_passes(module, "builtin.module(canonicalize,cse)")
+        for function in functions(module).values():
+            _merge(function)
+            _erase_unused(function)
+
+
+def only_computes(op: Any) -> bool:
+    """Whether an operation has results and no effect besides."""
+    name: str = op.operation.name
+    if not op.operation.results:
+        return False
+    return name.startswith(("torch.", "torch_c.")) or (name.startswith("sparsebp.") and name != "sparsebp.read")
+
+
+def _merge(function: Any) -> None:
+    seen: dict[tuple[Any, ...], Any] = {}
+    for op in operations(function):
+        if not only_computes(op):
+            continue
+        operation = op.operation
+        attributes = operation.attributes
+        key = (
+            operation.name,
+            tuple(operation.operands),
+            tuple(str(attributes[i]) for i in range(len(attributes))),
+            tuple(str(result.type) for result in operation.results),
+        )
+        first = seen.setdefault(key, operation)
+        if first is not operation:
+            for result, same in zip(operation.results, first.results, strict=True):
+                result.replace_all_uses_with(same)
+            operation.erase()
+
+
+def _erase_unused(function: Any) -> None:
+    for op in reversed(operations(function)):
+        unused = not any(True for result in op.operation.results for _ in result.uses)
+        if unused and (only_computes(op) or op.operation.name == "sparsebp.read"):
+            op.operation.erase()
