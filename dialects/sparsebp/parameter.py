@@ -15,7 +15,8 @@ class ParameterOp(Operation, name="parameter"):
 
     ``dimensions`` names each dimension, so that masks read ``"input_channels"`` and not ``1``.
     ``role`` is ``parameter`` (trained where the mask says so) or ``buffer`` (assigned by the model
-    itself, as batch norm does with its statistics, or never).
+    itself, as batch norm does with its statistics, or never). The optional attribute
+    ``channel_dimension`` is the dimension along which a scheme counts channels.
     """
 
     sym_name: ir.StringAttr
@@ -31,4 +32,8 @@ class ParameterOp(Operation, name="parameter"):
         tensor, names = tensor_type(self, "type"), strings(self, "dimensions")
         if len(names) != tensor.rank or len(set(names)) != len(names):
             return f"needs {tensor.rank} distinct dimension names, got {names}"
+        if "channel_dimension" in self.operation.attributes:
+            channels = string(self, "channel_dimension")
+            if channels not in names:
+                return f"channel_dimension must be one of {names}, got '{channels}'"
         return mask_of(self).problem_for(tensor.shape, names)

@@ -91,6 +91,7 @@ VALID = [
             ("dimensions", '["o", "i"]'),
             ("role", '"parameter"'),
             ("mask", RANGE),
+            ("channel_dimension", '"i"'),
         ),
     ),
     Op(

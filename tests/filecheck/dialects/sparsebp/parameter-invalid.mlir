@@ -54,6 +54,12 @@
 
 // -----
 
+// The dimension of channels is one of the tensor.
+// expected-error@below {{channel_dimension must be one of ['o', 'i'], got 'rows'}}
+"sparsebp.parameter"() {sym_name = "w", type = tensor<4x2xf32>, dimensions = ["o", "i"], role = "parameter", mask = #sparsebp.mask<"full", "", array<i64>>, channel_dimension = "rows"} : () -> ()
+
+// -----
+
 // A declaration takes no operands.
 func.func @f(%w: i1) {
   // expected-error@below {{takes 0 operands, got 1}}
