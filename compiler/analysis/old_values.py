@@ -21,36 +21,37 @@ from .block_graph import BlockGraph
 SINKS = ("sparsebp.assign", "sparsebp.update", "func.return")
 """Operations that take finished values: what they are given has been computed where it stands."""
 
-_VIEWS = frozenset(
-    """
-    sparsebp.select_channels torch.aten._reshape_alias torch.aten._unsafe_view torch.aten.alias
-    torch.aten.as_strided torch.aten.broadcast_to torch.aten.clone torch.aten.contiguous torch.aten.detach
-    torch.aten.diagonal torch.aten.expand torch.aten.expand_as torch.aten.flatten.using_ints torch.aten.narrow
-    torch.aten.numpy_T torch.aten.permute torch.aten.reshape torch.aten.select.int torch.aten.slice.Tensor
-    torch.aten.squeeze torch.aten.squeeze.dim torch.aten.squeeze.dims torch.aten.t torch.aten.to.dtype
-    torch.aten.transpose.int torch.aten.unflatten.int torch.aten.unfold torch.aten.unsqueeze torch.aten.view
-    torch.prim.ListConstruct torch.prims.collapse torch.prims.convert_element_type torch.prims.split_dim
-    torch.prims.squeeze torch.prims.view_of
-    """.split()
-)
+_VIEWS = {
+    "sparsebp.select_channels", "torch.aten._reshape_alias", "torch.aten._unsafe_view",
+    "torch.aten.alias", "torch.aten.as_strided", "torch.aten.broadcast_to", "torch.aten.clone",
+    "torch.aten.contiguous", "torch.aten.detach", "torch.aten.diagonal", "torch.aten.expand",
+    "torch.aten.expand_as", "torch.aten.flatten.using_ints", "torch.aten.narrow", "torch.aten.numpy_T",
+    "torch.aten.permute", "torch.aten.reshape", "torch.aten.select.int", "torch.aten.slice.Tensor",
+    "torch.aten.squeeze", "torch.aten.squeeze.dim", "torch.aten.squeeze.dims", "torch.aten.t",
+    "torch.aten.to.dtype", "torch.aten.transpose.int", "torch.aten.unflatten.int", "torch.aten.unfold",
+    "torch.aten.unsqueeze", "torch.aten.view", "torch.prim.ListConstruct", "torch.prims.collapse",
+    "torch.prims.convert_element_type", "torch.prims.split_dim", "torch.prims.squeeze",
+    "torch.prims.view_of",
+}  # fmt: skip
 
 #: Beginnings of names: contractions, convolutions, poolings, reductions.
-_CONTRACTIONS = tuple(
-    """
-    sparsebp.avg_pool sparsebp.conv sparsebp.embedding_grad sparsebp.max_pool sparsebp.random_mask
-    torch.aten._adaptive_avg_pool torch.aten._convolution torch.aten._log_softmax
-    torch.aten._scaled_dot_product torch.aten._softmax torch.aten.adaptive_avg_pool
-    torch.aten.adaptive_max_pool torch.aten.addbmm torch.aten.addmm torch.aten.addmv torch.aten.all
-    torch.aten.amax torch.aten.amin torch.aten.any torch.aten.argmax torch.aten.argmin torch.aten.avg_pool
-    torch.aten.baddbmm torch.aten.batch_norm torch.aten.bmm torch.aten.conv torch.aten.cumsum torch.aten.dot
-    torch.aten.einsum torch.aten.embedding_dense_backward torch.aten.group_norm torch.aten.layer_norm
-    torch.aten.linalg_vector_norm torch.aten.linear torch.aten.log_softmax torch.aten.logsumexp
-    torch.aten.matmul torch.aten.max.dim torch.aten.max_pool torch.aten.mean torch.aten.min.dim torch.aten.mm
-    torch.aten.mv torch.aten.native_batch_norm torch.aten.native_group_norm torch.aten.native_layer_norm
-    torch.aten.nll_loss torch.aten.norm torch.aten.prod torch.aten.softmax torch.aten.sort torch.aten.std
-    torch.aten.sum torch.aten.topk torch.aten.upsample torch.aten.var
-    """.split()
-)
+_CONTRACTIONS = (
+    "sparsebp.avg_pool", "sparsebp.conv", "sparsebp.embedding_grad", "sparsebp.max_pool",
+    "sparsebp.random_mask", "torch.aten._adaptive_avg_pool", "torch.aten._convolution",
+    "torch.aten._log_softmax", "torch.aten._scaled_dot_product", "torch.aten._softmax",
+    "torch.aten.adaptive_avg_pool", "torch.aten.adaptive_max_pool", "torch.aten.addbmm",
+    "torch.aten.addmm", "torch.aten.addmv", "torch.aten.all", "torch.aten.amax", "torch.aten.amin",
+    "torch.aten.any", "torch.aten.argmax", "torch.aten.argmin", "torch.aten.avg_pool",
+    "torch.aten.baddbmm", "torch.aten.batch_norm", "torch.aten.bmm", "torch.aten.conv",
+    "torch.aten.cumsum", "torch.aten.dot", "torch.aten.einsum", "torch.aten.embedding_dense_backward",
+    "torch.aten.group_norm", "torch.aten.layer_norm", "torch.aten.linalg_vector_norm",
+    "torch.aten.linear", "torch.aten.log_softmax", "torch.aten.logsumexp", "torch.aten.matmul",
+    "torch.aten.max.dim", "torch.aten.max_pool", "torch.aten.mean", "torch.aten.min.dim",
+    "torch.aten.mm", "torch.aten.mv", "torch.aten.native_batch_norm", "torch.aten.native_group_norm",
+    "torch.aten.native_layer_norm", "torch.aten.nll_loss", "torch.aten.norm", "torch.aten.prod",
+    "torch.aten.softmax", "torch.aten.sort", "torch.aten.std", "torch.aten.sum", "torch.aten.topk",
+    "torch.aten.upsample", "torch.aten.var",
+)  # fmt: skip
 
 
 def is_view(name: str) -> bool:

@@ -19,6 +19,7 @@ from pock.dialects.sparsebp import declarations
 from tests.python.compiler.torch_interpreter import Interpreter
 
 FULL = '#sparsebp.mask<"full", "", array<i64>>'
+NONE = '#sparsebp.mask<"none", "", array<i64>>'
 RANGE = '#sparsebp.mask<"range", "input_channels", array<i64: 1, 3>>'
 LIST = '#sparsebp.mask<"list", "input_channels", array<i64: 0, 2, 3>>'
 CHANNELS = {FULL: [0, 1, 2, 3], RANGE: [1, 2], LIST: [0, 2, 3]}
@@ -195,6 +196,7 @@ def test_narrow_parameters_are_updated_in_f32_and_wide_ones_in_f64(element: str)
 STEP = (
     '"sparsebp.state"() {sym_name = "#step", type = tensor<i64>, role = "step", initial = 0 : i64} : () -> ()'
 )
+UPDATE = f'"sparsebp.update"(%g) {{symbol = @w, mask = {FULL}}} : (!torch.vtensor<[],f32>) -> ()'
 COUNTED = f"""
   "sparsebp.parameter"() {{sym_name = "w", type = tensor<f32>, dimensions = [], role = "parameter", mask = {FULL}}} : () -> ()
   {STEP}
@@ -203,7 +205,7 @@ COUNTED = f"""
     %count = "sparsebp.read"() {{symbol = @"#step"}} : () -> !torch.vtensor<[],si64>
     %next = torch.aten.add.Scalar %count, %one, %one : !torch.vtensor<[],si64>, !torch.int, !torch.int -> !torch.vtensor<[],si64>
     "sparsebp.assign"(%next) {{symbol = @"#step", mask = {FULL}}} : (!torch.vtensor<[],si64>) -> ()
-    "sparsebp.update"(%g) {{symbol = @w, mask = {FULL}}} : (!torch.vtensor<[],f32>) -> ()
+    {UPDATE}
     return
   }}"""  # noqa: E501
 
@@ -238,8 +240,9 @@ def test_state_exists_only_for_what_is_trained_and_only_as_needed() -> None:
     assert states(Lion(), LIST) == {"w#exp_avg": [3, 3], "b#exp_avg": []}
     assert set(states(SGD(momentum=0.9, dampening=0.1))) == {"#step", "w#momentum", "b#momentum"}
     assert set(states(AdamW(amsgrad=True))) == {
-        "#step", "w#exp_avg", "w#exp_avg_sq", "w#max_exp_avg_sq", "b#exp_avg", "b#exp_avg_sq", "b#max_exp_avg_sq",
-    }  # fmt: skip
+        "#step",
+        *(f"{name}#{slot}" for name in "wb" for slot in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")),
+    }
 
 
 def test_a_step_takes_the_learning_rate_even_if_nothing_is_trained() -> None:
@@ -255,9 +258,9 @@ def test_a_step_takes_the_learning_rate_even_if_nothing_is_trained() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (COUNTED.replace(f'role = "parameter", mask = {FULL}', 'role = "parameter", mask = #sparsebp.mask<"none", "", array<i64>>'),
+        (COUNTED.replace(f'role = "parameter", mask = {FULL}', f'role = "parameter", mask = {NONE}'),
          "has another mask than @w's declaration; run sparsebp-prune-backward first"),
-        (COUNTED.replace("    return", f'"sparsebp.update"(%g) {{symbol = @w, mask = {FULL}}} : (!torch.vtensor<[],f32>) -> () return'),
+        (COUNTED.replace("    return", f"{UPDATE} return"),
          "updates @w a second time"),
         ("module {}", "the program has no function @step"),
     ],
