@@ -68,7 +68,7 @@ class Trainer:
     def reset(self, seed: int | None = None) -> None:
         """Go back to the initial state, with ``seed`` for the program's seed if given."""
         results = self._program.call(self._init, (), 0, len(self._states))
-        self._state = [results.get_as_ref(i) for i in range(len(self._states))]
+        self._state = self._apart([results.get_as_ref(i) for i in range(len(self._states))])
         self._counted = 0
         self._lost = False
         self._outputs: Sequence[Any] | None = None
@@ -208,6 +208,23 @@ class Trainer:
             return address(flat), address(flat) + flat.nbytes
 
     # ---- state ---------------------------------------------------------------------------------------
+
+    def _apart(self, state: list[Any]) -> list[Any]:
+        """Initial values, each in memory of its own.
+
+        IREE returns one buffer for equal values, as all momenta of one shape are at first. Steps update
+        them in place, so they have to be told apart before the first.
+        """
+        seen: list[tuple[int, int]] = []
+        apart = []
+        for spec, ref in zip(self.metadata.state, state, strict=True):
+            # Where the host cannot see a buffer's address, it may be another's.
+            begin, end = self._range(ref) if self._device.shares_memory else (0, 1)
+            if any(begin < other_end and other < end for other, other_end in seen):
+                ref = self._device.put(self._device.get(ref.deref(rt.HalBufferView), spec.dtype)).ref
+            seen.append((begin, end))
+            apart.append(ref)
+        return apart
 
     def _check_state(self) -> None:
         if self._lost:

@@ -318,7 +318,7 @@ class _Run:
     def _diverged(self, what: str, step: int) -> TrainingDiverged:
         kept = "no checkpoint was written"
         if self.saved is not None and self.options.checkpoint is not None:
-            kept = f"{self.options.checkpoint} keeps the state after {self.saved} steps"
+            kept = f"{self.options.checkpoint} keeps the state after step {self.saved}"
         return TrainingDiverged(f"{what} in step {step} (epoch {self.position.epoch + 1}): {kept}")
 
     def _tell(self, tell: Callable[[Observer], None]) -> None:
