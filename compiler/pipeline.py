@@ -17,7 +17,7 @@ from torch_mlir import ir
 from pock.targets import Target, TargetError, get_target
 
 from .analysis.declared import dimensions_of, mask_of, role_of
-from .codegen import Generated, Request, generate
+from .codegen import Request, generate
 from .errors import PockError, UsageError
 from .files import write_bytes
 from .opt import Stage as PipelineStage
@@ -294,7 +294,9 @@ def _describe(
         "inputs": [asdict(spec) for spec in signature.inputs],
         "targets": [asdict(spec) for spec in signature.targets],
         "outputs": [asdict(spec) for spec in signature.outputs],
-        "hyperparameters": [{"name": name, "default": default} for name, default in hyperparameters_of(module)],
+        "hyperparameters": [
+            {"name": name, "default": default} for name, default in hyperparameters_of(module)
+        ],
         "state": [_state_entry(name, op) for name, op in state_of(module).items()],
         "tied": signature.tied,
         "scheme": scheme.to_dict(),
@@ -315,13 +317,12 @@ def _state_entry(name: str, declaration: Any) -> dict[str, Any]:
         "dtype": _DTYPES.get(element, element.replace("i", "int", 1)),
     }
     attributes = declaration.operation.attributes
-    if declaration.operation.name == "sparsebp.parameter":
-        mask = mask_of(declaration)
-        entry["mask"] = {"update": mask.kind.value}
-        if mask.is_sliced:
-            axis = mask.axis(dimensions_of(declaration))
-            entry["mask"] |= {"dimension": mask.dimension, "axis": axis, "indices": list(mask.indices)}
-    elif entry["kind"] == "optimizer":
-        entry["parameter"] = ir.FlatSymbolRefAttr(attributes["parameter"]).value
+    mask = mask_of(declaration)
+    entry["mask"] = {"update": mask.kind.value}
+    if mask.is_sliced:
+        axis = mask.axis(dimensions_of(declaration))
+        entry["mask"] |= {"dimension": mask.dimension, "axis": axis, "indices": list(mask.indices)}
+    if entry["kind"] == "optimizer":
+        entry["parameter"] = ir.StringAttr(attributes["parameter"]).value
         entry["slot"] = ir.StringAttr(attributes["slot"]).value
     return entry

@@ -72,7 +72,10 @@ def analyse_step(module: ir.Module, name: str = "step") -> StepAnalysis:
 
 def _function(module: ir.Module, name: str) -> Any:
     for op in module.body.operations:
-        if op.operation.name == "util.func" and ir.StringAttr(op.operation.attributes["sym_name"]).value == name:
+        if (
+            op.operation.name == "util.func"
+            and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
+        ):
             return op.operation
     raise ValueError(f"no function @{name} at the stream phase")
 
@@ -140,7 +143,13 @@ def _concurrent(op: Any, local: dict[Any, _Resource], executables: dict[str, Any
     commands = [list(_nested(o.operation, local, executables)) for o in op.regions[0].blocks[0].operations]
     for i, accesses in enumerate(commands):
         for access in accesses:
-            beside = [a for j, other in enumerate(commands) if j != i for a in other if a.resource is access.resource]
+            beside = [
+                a
+                for j, other in enumerate(commands)
+                if j != i
+                for a in other
+                if a.resource is access.resource
+            ]
             if access.kind & WRITE and beside:
                 access.resource.problem = f"{beside[0].command} runs beside the update"
     reads = [a for accesses in commands for a in accesses if a.kind == READ]
@@ -178,11 +187,11 @@ def _accesses(op: Any, local: dict[Any, _Resource], executables: dict[str, Any])
 
 
 def _dispatch(op: Any, local: dict[Any, _Resource], executables: dict[str, Any]) -> Iterator[_Access]:
-    _, uniform, resources, *_ = _segments(op)
+    resources = _segments(op)[2]  # behind workload and uniform operands; in the function they come first
     kinds = [ir.IntegerAttr(k).value for k in ir.ArrayAttr(op.attributes["resource_accesses"])]
     entry = str(ir.ArrayAttr(op.attributes["entry_points"])[0])
     found = [
-        (_Access(local[r], kind, f"dispatch {entry.rsplit('@', 1)[-1]}"), len(uniform) + i)
+        (_Access(local[r], kind, f"dispatch {entry.rsplit('@', 1)[-1]}"), i)
         for i, (r, kind) in enumerate(zip(resources, kinds, strict=True))
         if r in local
     ]
@@ -216,6 +225,8 @@ def _dispatch_function(executable: Any, name: str) -> Any:
 
 def _all_pointwise(function: Any, binding: int) -> bool:
     argument = function.regions[0].blocks[0].arguments[binding]
+    if str(argument.type) != "!stream.binding":
+        return False
     return all(_pointwise(use.owner.operation, use.operand_number) for use in argument.uses)
 
 

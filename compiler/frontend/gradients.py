@@ -3,6 +3,7 @@
 """Finding every operation that cannot be compiled before anything is: without a gradient, or random."""
 
 import re
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ def user_frames(stack_trace: str | None) -> list[tuple[str, int, str]]:
     return [f for f in frames if not f[0].startswith(_OWN)] or frames
 
 
+def raised_at(error: BaseException) -> str:
+    """``file:line: `` of the user's code that raised ``error``, empty if none of it did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith((*_OWN, "<")) and "/lib/python" not in f.filename]
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own and own[-1] is not frames[0] else ""
+
+
 def source_line(node: torch.fx.Node) -> str:
     """``file:line`` of the user's code that made ``node``."""
     frames = user_frames(node.meta.get("stack_trace"))
@@ -45,12 +53,15 @@ class _Finder(torch.fx.Interpreter):
         if n.op != "call_function":
             return result
         for value in pytree.tree_leaves(result):
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
-                if value.grad_fn.name() == "NotImplemented":
-                    self.missing.append(n)
-                    # Later operations are judged as if this one had a gradient.
-                    return pytree.tree_map_only(torch.Tensor, _differentiable, result)
+            if isinstance(value, torch.Tensor) and _is_missing(value.grad_fn):
+                self.missing.append(n)
+                # Later operations are judged as if this one had a gradient.
+                return pytree.tree_map_only(torch.Tensor, _differentiable, result)
         return result
+
+
+def _is_missing(grad_fn: Any) -> bool:
+    return grad_fn is not None and grad_fn.name().endswith("NotImplemented")
 
 
 def _differentiable(tensor: torch.Tensor) -> torch.Tensor:

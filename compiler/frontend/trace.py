@@ -9,9 +9,11 @@ gradients into sparsebp operations.
 """
 
 import inspect
+import io
+import logging
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -31,7 +33,7 @@ from pock.compiler.program import Signature, TensorSpec, TrainingProgram
 
 from . import importer
 from .decompositions import Decompositions
-from .gradients import check_deterministic, check_differentiable
+from .gradients import check_deterministic, check_differentiable, raised_at
 from .modes import EXPORTED, evaluation_graph, evaluation_mode, training_graph, training_mode
 from .task import TaskError, TrainingTask
 
@@ -48,9 +50,21 @@ def trace(task: TrainingTask) -> TrainingProgram:
     Raises ``TaskError`` for a model that cannot be traced, for a loss that is no scalar, and for
     operations without a gradient or an import, all of them at once with their source lines.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet():
         return _trace(task)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """PyTorch's exporter tells its story in warnings and logs; what matters of it is in our errors."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 def _trace(task: TrainingTask) -> TrainingProgram:
@@ -143,7 +157,7 @@ def _export(entry: _EntryPoint, batch: tuple[Tensor, ...], what: str) -> Exporte
             cause = error.__cause__ if isinstance(error.__cause__, TaskError) else error
             if isinstance(cause, TaskError):
                 raise cause from None
-            raise TaskError(f"the model cannot be traced for {what}: {_reason(error)}") from error
+            raise TaskError(f"{raised_at(error)}the model cannot be traced for {what}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:

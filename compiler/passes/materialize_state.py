@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import frozen, role_of, symbol_of
@@ -185,25 +184,23 @@ def _assigned(assign: Any, old: ir.Value, declaration: Any) -> ir.Value:
 def _spread(builder: TorchBuilder, old: ir.Value, new: ir.Value, axis: int, mask: Mask) -> ir.Value:
     """``old`` with the channels of a list replaced: gather and select, since scatters are slow."""
     shape, element = shape_of(old.type), element_of(old.type)
-    positions = np.zeros(shape[axis], np.int64)
-    chosen = np.zeros(shape[axis], bool)
+    positions, chosen = [0] * shape[axis], ["false"] * shape[axis]
     for i, channel in enumerate(mask.positions()):
-        positions[channel], chosen[channel] = i, True
+        positions[channel], chosen[channel] = i, "true"
     along = [shape[axis] if i == axis else 1 for i in range(len(shape))]
-    where = _literal(builder, chosen.reshape(along), along, "i1")
-    index = _literal(builder, positions, [shape[axis]], "si64")
-    wide = builder.aten("index_select", new, axis, index, shape=shape, element=element)
+    where = builder.view(_literal(builder, chosen, "i1"), along)
+    wide = builder.aten(
+        "index_select", new, axis, _literal(builder, positions, "si64"), shape=shape, element=element
+    )
     return builder.aten("where.self", where, wide, old, shape=shape, element=element)
 
 
-def _literal(builder: TorchBuilder, values: np.ndarray, shape: Sequence[int], element: str) -> ir.Value:
-    signless = ir.IntegerType.get_signless(1 if element == "i1" else 64)
-    if element == "i1":
-        dense = ir.DenseElementsAttr.get(np.packbits(values, axis=None, bitorder="little"), type=signless, shape=shape)
-    else:
-        signed = ir.IntegerType.get_signed(64)
-        dense = ir.DenseElementsAttr.get(values, type=signed, shape=shape)
-    value: ir.Value = builder.create("torch.vtensor.literal", [], [vtensor(shape, element)], {"value": dense})
+def _literal(builder: TorchBuilder, values: Sequence[object], element: str) -> ir.Value:
+    """A vector of integers or of ``true`` and ``false``."""
+    listed = ", ".join(str(v) for v in values)
+    dense = ir.Attribute.parse(f"dense<[{listed}]> : tensor<{len(values)}x{element}>")
+    type_ = vtensor([len(values)], element)
+    value: ir.Value = builder.create("torch.vtensor.literal", [], [type_], {"value": dense})
     return value
 
 
@@ -261,4 +258,3 @@ def _declare_globals(module: ir.Module, state: dict[str, Any]) -> None:
 
 def _quoted(name: str) -> str:
     return str(ir.StringAttr.get(name))
-

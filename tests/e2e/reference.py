@@ -78,7 +78,7 @@ def train(
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(list(leaves.values()), clip)
         update.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     tensors = {
         name: _whole(full[name], leaves[name], *masks[name]) if name in leaves else full[name]
         for name in full

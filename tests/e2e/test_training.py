@@ -1,0 +1,158 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Five steps of compiled training against PyTorch: models, schemes, optimizers."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pock.compiler import SGD, Adam, AdamW, Lion, Optimizer, Scheme, TrainingProgram, TrainingTask, trace
+from tests.e2e import zoo
+from tests.e2e.check import Torch, check_training
+from tests.e2e.lion import Lion as TorchLion
+
+
+def _tokens_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits.transpose(1, 2), targets)
+
+
+def _conv(batch_norm: str) -> TrainingTask:
+    return TrainingTask(
+        zoo.settle(zoo.ConvNet()),
+        (torch.randn(4, 3, 16, 20),),
+        (torch.tensor([0, 1, 2, 4]),),
+        F.cross_entropy,
+        batch_norm=batch_norm,  # type: ignore[arg-type]
+    )
+
+
+_TASKS: dict[str, Callable[[], TrainingTask]] = {
+    "conv-frozen": lambda: _conv("frozen"),
+    "conv-train": lambda: _conv("train"),
+    "mlp": lambda: TrainingTask(
+        zoo.MLP(), (torch.randn(6, 12),), (torch.tensor([0, 1, 2, 3, 0, 1]),), F.cross_entropy
+    ),
+    "transformer": lambda: TrainingTask(
+        zoo.Transformer(),
+        (torch.arange(31)[:24].view(3, 8) + 7,),
+        (torch.tensor([0, 1, 2]),),
+        F.cross_entropy,
+    ),
+    "tied": lambda: TrainingTask(
+        zoo.TiedLanguageModel(), (torch.arange(12).view(2, 6),), (torch.arange(12).view(2, 6),), _tokens_loss
+    ),
+}
+
+
+@cache
+def _traced(name: str) -> tuple[TrainingTask, TrainingProgram]:
+    torch.manual_seed(1)
+    task = _TASKS[name]()
+    return task, trace(task)
+
+
+def _sgd(lr: float = 0.01, **options: float | bool) -> Torch:
+    return lambda leaves: torch.optim.SGD(leaves, lr=lr, **options)  # type: ignore[arg-type]
+
+
+def _rules(*rules: tuple[str, object]) -> Scheme:
+    return Scheme.from_dict({"version": 1, "rules": [{"match": m, "update": u} for m, u in rules]})
+
+
+_SCHEMES: dict[str, Scheme] = {
+    "full": Scheme.full(),
+    "bias-only": Scheme.bias_only(),
+}
+_CONV_SCHEMES = {
+    **_SCHEMES,
+    "last-layer": _rules(("classifier.*", "full")),
+    "layer-wise": _rules(("dilated.*", "full"), ("project.weight", "full"), ("classifier.*", "full")),
+    "ratio": _rules(
+        ("*.bias", "full"),
+        ("dilated.weight", {"channels": 0.5}),
+        ("expand.weight", {"channels": 0.25}),
+        ("depthwise.weight", {"channels": 0.5}),
+        ("grouped.weight", {"channels": 0.5}),
+        ("stem.weight", {"channels": 0.4}),
+        ("classifier.weight", {"channels": 0.3}),
+    ),
+    "range": _rules(
+        ("project.weight", {"channels": "3:11"}),
+        ("depthwise.weight", {"channels": "5:9"}),
+        ("bn2.*", {"channels": "1:4"}),
+        ("classifier.weight", {"channels": "2:5"}),
+    ),
+    "list": _rules(
+        ("expand.weight", {"channels": [0, 3, 7]}),
+        ("depthwise.weight", {"channels": [1, 4, 15]}),
+        ("project.bias", {"channels": [0, 6]}),
+    ),
+}
+_TRANSFORMER_SCHEMES = {
+    **_SCHEMES,
+    "sparse": _rules(
+        ("layers.1.*.bias", "full"),
+        ("layers.1.qkv.weight", {"channels": 0.5}),
+        ("layers.1.fc1.weight", {"channels": [1, 2, 9]}),
+        ("tokens.weight", {"channels": "8:20"}),
+        ("head.*", "full"),
+    ),
+}
+_CASES = [
+    *(("conv-frozen", name, scheme) for name, scheme in _CONV_SCHEMES.items()),
+    *(("conv-train", name, _CONV_SCHEMES[name]) for name in ("full", "ratio")),
+    *(("transformer", name, scheme) for name, scheme in _TRANSFORMER_SCHEMES.items()),
+    ("mlp", "full", Scheme.full()),
+    ("mlp", "sliced", _rules(("fc2.weight", {"channels": 0.5}), ("head.*", "full"))),
+    ("tied", "full", Scheme.full()),
+    ("tied", "rows", _rules(("embedding.weight", {"channels": "2:9"}), ("hidden.bias", "full"))),
+]
+
+
+@pytest.mark.parametrize(("model", "name", "scheme"), _CASES, ids=[f"{m}-{n}" for m, n, _ in _CASES])
+def test_schemes(tmp_path: Path, model: str, name: str, scheme: Scheme) -> None:
+    task, program = _traced(model)
+    check_training(tmp_path, task, scheme, SGD(), _sgd(lr=0.05), program=program, lr=0.05)
+
+
+_OPTIMIZERS: dict[str, tuple[Optimizer, Torch, float]] = {
+    "momentum": (SGD(momentum=0.9), _sgd(momentum=0.9), 0.01),
+    "nesterov": (
+        SGD(momentum=0.9, nesterov=True, weight_decay=0.01, clip_grad_norm=0.5),
+        _sgd(momentum=0.9, nesterov=True, weight_decay=0.01),
+        0.01,
+    ),
+    "dampening": (SGD(momentum=0.8, dampening=0.5), _sgd(momentum=0.8, dampening=0.5), 0.01),
+    "adam": (Adam(), lambda leaves: torch.optim.Adam(leaves, lr=0.001), 0.001),
+    "adamw": (
+        AdamW(weight_decay=0.1, clip_grad_norm=1.0),
+        lambda leaves: torch.optim.AdamW(leaves, lr=0.001, weight_decay=0.1),
+        0.001,
+    ),
+    "lion": (Lion(weight_decay=0.1), lambda leaves: TorchLion(leaves, lr=0.0003, weight_decay=0.1), 0.0003),
+}
+
+
+@pytest.mark.parametrize("name", _OPTIMIZERS)
+def test_optimizers(tmp_path: Path, name: str) -> None:
+    optimizer, torch_optimizer, lr = _OPTIMIZERS[name]
+    task, program = _traced("mlp")
+    scheme = _rules(("*", "full"), ("fc2.weight", {"channels": 0.5}), ("fc1.bias", "none"))
+    # Adam divides by the root of a second moment that is tiny at first, Lion takes the sign: both make
+    # much of the last bits of a small gradient.
+    loose = name in ("adam", "adamw", "lion")
+    check_training(
+        tmp_path,
+        task,
+        scheme,
+        optimizer,
+        torch_optimizer,
+        program=program,
+        lr=lr,
+        tolerance=1e-3 if loose else 1e-4,
+    )
