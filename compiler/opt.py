@@ -30,18 +30,21 @@ _ELEMENT = re.compile(r"([A-Za-z0-9_.-]+)\s*(.*)", re.DOTALL)
 
 
 def split_pipeline(text: str) -> list[str]:
-    """The elements of a pipeline between its top-level commas."""
+    """The elements of a pipeline between its top-level commas; quoted text is left alone."""
     depth, start, elements = 0, 0, []
-    for i, char in enumerate(text):
-        if char in "({":
+    for match in re.finditer(r'"[^"]*"|[({})],?|,', text):
+        token = match[0]
+        if token[0] in "({":
             depth += 1
-        elif char in ")}":
+        elif token[0] in ")}":
             depth -= 1
             if depth < 0:
-                raise UsageError(f"pass pipeline closes a bracket that it did not open, at character {i + 1}")
-        elif char == "," and depth == 0:
-            elements.append(text[start:i])
-            start = i + 1
+                raise UsageError(
+                    f"pass pipeline closes a bracket that it did not open, at character {match.start() + 1}"
+                )
+        if token[-1] == "," and depth == 0:
+            elements.append(text[start : match.end() - 1])
+            start = match.end()
     if depth:
         raise UsageError("pass pipeline leaves a bracket open")
     elements.append(text[start:])

@@ -148,9 +148,9 @@ def list_passes() -> str:
     lines = []
     for name in pass_names():
         found = get_pass(name)
-        lines.append(f"{name:<28} {found.summary()}")
+        lines.append(f"{name:<28} {found.summary().replace('``', '')}")
         lines += [
-            f"  {option:<26} {kind.__name__}, {'required' if default is None else f'default {default}'}"
+            f"  {option:<26} {kind.__name__}, default {default!r}"
             for option, (kind, default) in found.options().items()
         ]
     return "\n".join(lines) + "\n"
