@@ -153,7 +153,7 @@ def _metadata(data: Any) -> Metadata:
     metadata = Metadata(
         format=version,
         pock=fields.text("pock"),
-        versions=fields.mapping("versions"),
+        versions=fields.texts("versions"),
         model=fields.text("model"),
         target=fields.text("target"),
         device=fields.text("device"),
@@ -162,7 +162,7 @@ def _metadata(data: Any) -> Metadata:
         outputs=fields.each("outputs", _tensor),
         hyperparameters=fields.each("hyperparameters", _hyperparameter),
         state=fields.each("state", _state),
-        tied=fields.mapping("tied"),
+        tied=fields.texts("tied"),
         scheme=fields.mapping("scheme"),
         optimizer=fields.mapping("optimizer"),
         parameters=_storage(_Fields(fields.mapping("parameters"), "parameters")),
@@ -292,6 +292,12 @@ class _Fields:
         if not isinstance(value, dict):
             raise self.wrong(key, "an object")
         return MappingProxyType(value)
+
+    def texts(self, key: str) -> Mapping[str, str]:
+        value = self.mapping(key)
+        if not all(isinstance(item, str) for item in value.values()):
+            raise self.wrong(key, "an object of strings")
+        return value
 
     def each(self, key: str, read: Callable[["_Fields"], T]) -> tuple[T, ...]:
         value = self.data.get(key)

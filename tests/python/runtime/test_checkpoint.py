@@ -220,7 +220,7 @@ def test_a_failing_write_leaves_the_old_checkpoint(
     old = saved.read_bytes()
     trainer = Trainer(softmax)
     with monkeypatch.context() as broken:
-        broken.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), fail)
+        broken.setattr({"fsync": os, "replace": Path}[failing], failing, fail)
         with pytest.raises(CheckpointError, match="no space left on device"):
             trainer.save(saved)
     assert saved.read_bytes() == old

@@ -9,8 +9,6 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from runtime_programs import softmax_metadata, spec
 
 from pock.runtime import ArtifactError, Metadata
@@ -105,17 +103,15 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(p for key in keys for p in _places(value[key], (*path, key)))]
 
 
-@given(
-    st.sampled_from(_places(softmax_metadata())[1:]),
-    st.sampled_from([None, "", "x", -1, 2**70, 1.5, True, [], {}, [None], {"a": 1}]),
-)
-def test_any_other_value_is_read_or_refused_in_a_line(place: tuple[Any, ...], value: Any) -> None:
-    data = softmax_metadata()
-    inner: Any = data
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    try:
-        Metadata.from_json(json.dumps(data))
-    except ArtifactError as error:
-        assert "\n" not in str(error)
+@pytest.mark.parametrize("place", _places(softmax_metadata())[1:], ids=str)
+def test_any_other_value_is_read_or_refused_in_a_line(place: tuple[Any, ...]) -> None:
+    for value in (None, "", "x", -1, 2**70, 1.5, True, [], {}, [None], {"a": 1}):
+        data = softmax_metadata()
+        inner: Any = data
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        try:
+            Metadata.from_json(json.dumps(data))
+        except ArtifactError as error:
+            assert "\n" not in str(error)

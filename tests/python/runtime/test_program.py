@@ -46,7 +46,7 @@ print(refused)
 
 
 def test_flipped_bits_are_refused_or_harmless(softmax: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", FLIP, softmax, tmp_path / "flipped.vmfb"]
+    command = [sys.executable, "-c", FLIP, str(softmax), str(tmp_path / "flipped.vmfb")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > len(softmax.read_bytes()) // 61 * 9 // 10

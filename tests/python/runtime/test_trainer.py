@@ -147,13 +147,14 @@ def test_another_batch_size_is_an_error_that_says_so(softmax: Path, number: int)
 def test_a_refused_step_changes_nothing(softmax: Path) -> None:
     trainer = Trainer(softmax)
     x, y = batch()
-    for arrays, named in (
+    calls: tuple[tuple[Any, dict[str, Any]], ...] = (
         ((x.astype(np.float64), y), {}),
         ((x, y.astype(np.float32)), {}),
         ((x,), {}),
         ((x, y), {"lr": math.nan}),
         ((x, y), {"decay": 0.1}),
-    ):
+    )
+    for arrays, named in calls:
         with pytest.raises(InputError):
             trainer.step(*arrays, **named)
     assert trainer.steps == 0
@@ -429,6 +430,19 @@ def test_seeds_choose_what_is_dropped(softmax: Path) -> None:
     assert np.allclose(trainer.outputs[0], logits, rtol=1e-5, atol=1e-6)
     with pytest.raises(InputError, match="'seed'"):
         Trainer(softmax, seed=2**70)
+
+
+def test_pytorch_tensors_are_arrays(softmax: Path) -> None:
+    torch = pytest.importorskip("torch")
+    trainer = Trainer(softmax)
+    x, y = batch()
+    assert trainer.step(torch.from_numpy(x), torch.from_numpy(y)) == Trainer(softmax).step(x, y)
+    trainer.load_state_dict({"fc.bias": torch.ones(CLASSES)}, strict=False)
+    assert trainer.state_dict()["fc.bias"].tolist() == [1.0] * CLASSES
+    with pytest.raises(
+        InputError, match=r"'x' is no array: Can't call numpy\(\) on Tensor that requires grad"
+    ):
+        trainer.predict(torch.zeros(BATCH, FEATURES, requires_grad=True))
 
 
 def test_reset_starts_anew(softmax: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_signal_saves_and_leaves_and_resume_goes_on(
     (tmp_path / "slow.py").write_text(SLOW)
     common = [program, "--data", f"{tmp_path}/slow.py:batches", "--epochs", 1, "--lr", 0.3]
     log, run = tmp_path / "log", tmp_path / "run.ckpt"
-    command = [TOOL, *map(str, common), "--checkpoint", run, "--log-json", log]
+    command = [*map(str, (TOOL, *common, "--checkpoint", run, "--log-json", log))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
         while not (log.exists() and '"event": "step"' in log.read_text()) and time.monotonic() < deadline:
