@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from pock.compiler.torch_ir import TorchBuilder, body, functions
+from pock.compiler.torch_ir import TorchBuilder, body, step_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
 from pock.dialects.types import vtensor
@@ -53,7 +53,7 @@ def count_steps(module: ir.Module) -> None:
         return
     type_, zero = _scalar_i64()
     declare_state(module, STEP, type_, "step", zero)
-    step = functions(module)["step"]
+    step = step_of(module)
     builder = TorchBuilder(list(body(step).operations)[-1])
     value = builder.read(STEP, vtensor((), "si64"))
     builder.write("assign", STEP, Mask.full().to_attr(), builder.add(value, 1))

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch_mlir import ir
 
+from pock.compiler.passes.base import fail_at
 from pock.dialects.types import element_of, shape_of, vtensor
 
 #: torch's dtype numbers (c10::ScalarType) by element type
@@ -195,17 +196,28 @@ def constant(value: ir.Value) -> Any:
 
 
 def functions(module: ir.Module) -> dict[str, Any]:
-    """The functions of a module by name."""
+    """The functions of a module that have bodies, by name."""
     return {
         ir.StringAttr(op.operation.attributes["sym_name"]).value: op
         for op in module.body.operations
-        if op.operation.name == "func.func"
+        if op.operation.name == "func.func" and len(op.operation.regions[0].blocks)
     }
 
 
+def step_of(module: ir.Module) -> Any:
+    """The function ``@step`` of a training program; raises ``PassFailure`` if there is none."""
+    step = functions(module).get("step")
+    if step is None:
+        raise fail_at(module.operation, "the program has no function @step, nothing is trained")
+    return step
+
+
 def body(function: Any) -> ir.Block:
-    """The single block of a function."""
-    block: ir.Block = function.operation.regions[0].blocks[0]
+    """The single block of a function; raises ``PassFailure`` if it has control flow."""
+    blocks = function.operation.regions[0].blocks
+    if len(blocks) != 1:
+        raise fail_at(function, f"functions of training programs have one block, this one has {len(blocks)}")
+    block: ir.Block = blocks[0]
     return block
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from pock.compiler.torch_ir import constant, functions, operations
+from pock.compiler.torch_ir import constant, operations, step_of
 from pock.dialects.types import shape_of
 
 
@@ -36,7 +36,7 @@ _VIEWS = {"torch.aten.permute": True, "torch.aten.t": True, "torch.aten.transpos
 def parameter_roles(module: ir.Module) -> dict[str, Role]:
     """Parameter name -> its role in ``@step``; where uses differ, the strongest claim holds."""
     found: dict[str, list[Role]] = {}
-    for read in operations(functions(module)["step"], "sparsebp.read"):
+    for read in operations(step_of(module), "sparsebp.read"):
         name = ir.FlatSymbolRefAttr(read.operation.attributes["symbol"]).value
         found.setdefault(name, []).extend(_roles(read.operation.results[0], swapped=False))
     order = list(Role)

@@ -11,7 +11,7 @@ from torch_mlir import ir
 from pock.compiler.analysis.declared import dimensions_of, role_of, symbol_of
 from pock.compiler.errors import UsageError
 from pock.compiler.scheme import ParameterInfo, Scheme
-from pock.compiler.torch_ir import functions, operations
+from pock.compiler.torch_ir import operations, step_of
 from pock.dialects.sparsebp import declarations
 
 from .base import Pass, fail_at
@@ -62,9 +62,7 @@ class ApplyScheme(Pass):
 
     def apply(self, module: ir.Module) -> None:
         scheme = self.load()
-        step = functions(module).get("step")
-        if step is None:
-            raise fail_at(module.operation, "the program has no function @step, nothing is trained")
+        step = step_of(module)
         updated = {symbol_of(update) for update in operations(step, "sparsebp.update")}
         parameters = {name: op for name, op in declarations(module).items() if role_of(op) == "parameter"}
         infos = {name: parameter_info(op, name in updated) for name, op in parameters.items()}

@@ -16,9 +16,9 @@ from pock.compiler.torch_ir import (
     DTYPE_CODE,
     TorchBuilder,
     body,
-    functions,
     operations,
     set_function_type,
+    step_of,
 )
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
@@ -81,9 +81,7 @@ class ExpandOptimizer(Pass):
 
     def apply(self, module: ir.Module) -> None:
         optimizer = parse_optimizer(self.optimizer)
-        step = functions(module).get("step")
-        if step is None:
-            raise fail_at(module.operation, "the program has no function @step")
+        step = step_of(module)
         if HYPERPARAMETERS in step.operation.attributes:
             raise fail_at(step, "the optimizer has been expanded already")
         updates = list(operations(step, "sparsebp.update"))
@@ -108,7 +106,7 @@ class ExpandOptimizer(Pass):
 
 def hyperparameters_of(module: ir.Module) -> list[tuple[str, float | None]]:
     """Name and default of the last arguments of an expanded ``@step``, in order."""
-    attribute = functions(module)["step"].operation.attributes[HYPERPARAMETERS]
+    attribute = step_of(module).operation.attributes[HYPERPARAMETERS]
     entries = [ir.DictAttr(entry) for entry in ir.ArrayAttr(attribute)]
     return [
         (ir.StringAttr(e["name"]).value, ir.FloatAttr(e["default"]).value if "default" in e else None)
@@ -159,7 +157,7 @@ def _needs_steps(optimizer: Optimizer) -> bool:
 def _completed_steps(module: ir.Module, location: ir.Location) -> ir.Value:
     """The number of steps before this one, a 0-d f32; ``@step`` counts from now on."""
     count_steps(module)
-    builder = TorchBuilder(next(iter(body(functions(module)["step"]).operations)), location)
+    builder = TorchBuilder(next(iter(body(step_of(module)).operations)), location)
     # In front of everything, so in front of where the count is assigned. f32 holds 2**24 steps exactly;
     # everything that is computed from the count has reached its limit long before.
     return _convert(builder, builder.read(STEP, vtensor((), "si64")), "f32")
@@ -344,18 +342,29 @@ def _adam(
 def _lion(
     optimizer: Optimizer, shared: TorchBuilder, hyper: dict[str, Scalar], steps: ir.Value | None
 ) -> Callable[[_Update], ir.Value]:
-    """Algorithm 2 of Chen et al., "Symbolic Discovery of Optimization Algorithms" (2023)."""
+    """Algorithm 2 of Chen et al., "Symbolic Discovery of Optimization Algorithms" (2023).
+
+    With a and a' the average before and after the step, the direction is that of ``c = β₁·a + (1 − β₁)·g``,
+    which is ``k·a' + (1 − k)·g`` with ``k = β₁/β₂``. In that form nothing reads a beside the computation of
+    a', which can then take its place; IREE would otherwise be free to overwrite a first. For a β₂ that is
+    small, or not known, the form loses digits, and the definition is used.
+    """
+    assert isinstance(optimizer, Lion)
     lr, beta1, beta2 = _value(hyper["lr"]), hyper["beta1"], hyper["beta2"]
-    gain1, gain2 = _one_minus(shared, beta1), _one_minus(shared, beta2)
+    from_new = isinstance(beta1, float) and isinstance(beta2, float) and beta2 >= 0.5
+    keep = optimizer.betas[0] / optimizer.betas[1] if from_new else beta1
+    gain, average_gain = _one_minus(shared, keep), _one_minus(shared, beta2)
     decay = _decay(shared, hyper) if optimizer.used("weight_decay") else None
 
     def rule(update: _Update) -> ir.Value:
         b, parameter, gradient = update.builder, update.parameter, update.gradient
         if decay is not None:
             parameter = b.mul(parameter, decay)
-        average = update.slot("exp_avg")
-        direction = b.unary("sign", b.add(b.mul(average, beta1), b.mul(gradient, gain1)))
-        update.assign("exp_avg", b.add(b.mul(average, beta2), b.mul(gradient, gain2)))
+        old = update.slot("exp_avg")
+        new = b.add(b.mul(old, beta2), b.mul(gradient, average_gain))
+        update.assign("exp_avg", new)
+        average = new if from_new else old
+        direction = b.unary("sign", b.add(b.mul(average, keep), b.mul(gradient, gain)))
         return b.sub(parameter, b.mul(direction, lr))
 
     return rule

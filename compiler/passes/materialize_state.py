@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import frozen, role_of, symbol_of
-from pock.compiler.torch_ir import TorchBuilder, body, functions, operations, set_function_type
+from pock.compiler.torch_ir import TorchBuilder, body, functions, operations, set_function_type, step_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import element_of, shape_of, vtensor
@@ -71,7 +71,7 @@ class MaterializeState(Pass):
         state = state_of(module)
         model_state = {n: op for n, op in state.items() if role_of(op) in MODEL_STATE}
         by_name = functions(module)
-        for update in operations(by_name["step"], "sparsebp.update"):
+        for update in operations(step_of(module), "sparsebp.update"):
             raise fail_at(update, "an update is left: run sparsebp-expand-optimizer first")
         for name, function in by_name.items():
             _materialize(function, state if name == "step" else model_state, donate=name == "step")

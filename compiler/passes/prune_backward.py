@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import dimensions_of, mask_of, symbol_of
-from pock.compiler.torch_ir import TorchBuilder, body, constant, defining_op, functions, operations
+from pock.compiler.torch_ir import TorchBuilder, body, constant, defining_op, operations, step_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
@@ -46,7 +46,7 @@ class PruneBackward(Pass):
 
     def apply(self, module: ir.Module) -> None:
         _mask_updates(module)
-        step = functions(module)["step"]
+        step = step_of(module)
         changed = True
         while changed:
             changed = False
@@ -60,7 +60,7 @@ class PruneBackward(Pass):
 def _mask_updates(module: ir.Module) -> None:
     """Erase the updates of frozen parameters and put a selection before those of sliced ones."""
     declared = sparsebp.declarations(module)
-    for update in operations(functions(module)["step"], "sparsebp.update"):
+    for update in operations(step_of(module), "sparsebp.update"):
         declaration = declared[symbol_of(update)]
         mask = mask_of(declaration)
         if mask.kind is MaskKind.NONE:
