@@ -344,8 +344,8 @@ def _lion(
 ) -> Callable[[_Update], ir.Value]:
     """Algorithm 2 of Chen et al., "Symbolic Discovery of Optimization Algorithms" (2023).
 
-    With a and a' the average before and after the step, the direction is that of ``c = β₁·a + (1 − β₁)·g``,
-    which is ``k·a' + (1 − k)·g`` with ``k = β₁/β₂``. In that form nothing reads a beside the computation of
+    With a and a' the average before and after the step, the direction is that of ``c = β₁·a + (1 - β₁)·g``,
+    which is ``k·a' + (1 - k)·g`` with ``k = β₁/β₂``. In that form nothing reads a beside the computation of
     a', which can then take its place; IREE would otherwise be free to overwrite a first. For a β₂ that is
     small, or not known, the form loses digits, and the definition is used.
     """

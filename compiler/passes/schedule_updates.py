@@ -3,7 +3,7 @@
 """``sparsebp-schedule-updates``: every update as early as its gradient and the old value's last use allow."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -94,24 +94,75 @@ def _schedule(graph: BlockGraph, assigns: dict[str, int]) -> list[int]:
     """The new order of the operations: all in place but updates, which stand where they are due."""
     constants = _constants(graph)
     arithmetic = _update_arithmetic(graph, constants)
-    due: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
-    reads = _reads(graph)
-    for symbol, assign in assigns.items():
-        needed = set(graph.producers[assign])
-        for read in reads[symbol]:
-            _check_read(graph, symbol, assign, read)
-            needed |= observers(graph, read)
-        last, moved = _requirements(graph, needed, constants | arithmetic)
-        due[last].append((assign, moved))
+    before = _precedence(graph, assigns, arithmetic)
+    due: dict[int, list[int]] = defaultdict(list)
+    for assign in assigns.values():
+        due[_last_fixed(before, assign, constants | arithmetic)].append(assign)
     order: dict[int, None] = {}  # an ordered set
     fixed = [i for i in range(len(graph)) if i not in arithmetic and graph.names[i] != "sparsebp.assign"]
     for i in [-1, *fixed]:
         if i >= 0:
-            order.setdefault(i)
-        for assign, moved in sorted(due[i]):
-            for j in [*moved, assign]:
-                order.setdefault(j)
+            _place(order, before, i)
+        for assign in sorted(due[i]):
+            _place(order, before, assign)
     return list(order)
+
+
+def _precedence(graph: BlockGraph, assigns: dict[str, int], arithmetic: set[int]) -> list[set[int]]:
+    """What has to stand in front of each operation: its producers, and of assigns whoever sees the old value.
+
+    The dispatch that computes the new value writes it, so the operation in front of an assign waits for
+    them too, unless they need the new value themselves.
+    """
+    before = [set(producers) for producers in graph.producers]
+    after = [set(users) for users in graph.users]
+    reads = _reads(graph)
+    for symbol, assign in assigns.items():
+        old: set[int] = set()
+        for read in reads[symbol]:
+            _check_read(graph, symbol, assign, read)
+            old |= observers(graph, read)
+        before[assign] |= old
+        for value in arithmetic.intersection(graph.producers[assign]):
+            first = old - _reachable(after, value)
+            before[value] |= first
+            for i in first:
+                after[i].add(value)
+    return before
+
+
+def _reachable(after: Sequence[set[int]], start: int) -> set[int]:
+    """``start`` and everything that has to stand behind it."""
+    found, pending = {start}, [start]
+    while pending:
+        onward = after[pending.pop()] - found
+        found |= onward
+        pending.extend(onward)
+    return found
+
+
+def _last_fixed(before: Sequence[set[int]], assign: int, mobile: set[int]) -> int:
+    """The last operation that ``assign`` has to wait for among those that stay in place; -1 for none."""
+    last, seen, pending = -1, {assign}, [assign]
+    while pending:
+        for i in before[pending.pop()] - seen:
+            seen.add(i)
+            if i in mobile:
+                pending.append(i)
+            else:
+                last = max(last, i)
+    return last
+
+
+def _place(order: dict[int, None], before: Sequence[set[int]], operation: int) -> None:
+    """Append ``operation`` to ``order``, behind what has to stand in front of it."""
+    pending = [operation]
+    while pending:
+        missing = before[pending[-1]] - order.keys()
+        if missing:
+            pending.extend(sorted(missing, reverse=True))
+        else:
+            order.setdefault(pending.pop())
 
 
 def _constants(graph: BlockGraph) -> set[int]:
@@ -145,19 +196,6 @@ def _check_read(graph: BlockGraph, symbol: str, assign: int, read: int) -> None:
         raise fail_at(graph.operations[read], f"reads @{symbol} behind its assign; read it in front")
     for user in returned_views(graph, read):
         raise fail_at(graph.operations[user], f"returns the old value of @{symbol}, which is overwritten")
-
-
-def _requirements(graph: BlockGraph, needed: Iterable[int], mobile: set[int]) -> tuple[int, list[int]]:
-    """The last operation in place that ``needed`` depends on (-1: none), and what has to move there."""
-    last, moved, pending = -1, set(), list(needed)
-    while pending:
-        i = pending.pop()
-        if i not in mobile:
-            last = max(last, i)
-        elif i not in moved:
-            moved.add(i)
-            pending.extend(graph.producers[i])
-    return last, sorted(moved)
 
 
 def _reorder(graph: BlockGraph, order: Sequence[int]) -> None:

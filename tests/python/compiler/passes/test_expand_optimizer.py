@@ -85,6 +85,7 @@ OPTIMIZERS = [
     AdamW(betas=(0.6, 0.9999), weight_decay=0.5, amsgrad=True, clip_grad_norm=0.5),
     Lion(),
     Lion(betas=(0.8, 0.95), weight_decay=0.3, clip_grad_norm=0.5),
+    Lion(betas=(0.9, 0.3)),
 ]
 
 
