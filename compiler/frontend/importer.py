@@ -22,7 +22,15 @@ from torch_mlir.extras.fx_importer import FxImporter
 from pock.compiler.analysis.parameter_roles import dimension_names, parameter_roles
 from pock.compiler.passes.simplify import Simplify
 from pock.compiler.state import SEED, STEP, count_steps, declare_random_state
-from pock.compiler.torch_ir import TorchBuilder, body, constant, functions, operations, set_function_type
+from pock.compiler.torch_ir import (
+    TorchBuilder,
+    body,
+    constant,
+    functions,
+    operations,
+    set_function_type,
+    step_of,
+)
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
 from pock.dialects.types import builtin_tensor, vtensor
@@ -93,7 +101,7 @@ class Importer:
         for function in functions(module).values():
             _raise_random_masks(function)
         self._declare(module, shapes)
-        if any(True for _ in operations(functions(module)["step"], "sparsebp.random_mask")):
+        if any(True for _ in operations(step_of(module), "sparsebp.random_mask")):
             declare_random_state(module)
             count_steps(module)
         Simplify().apply(module)
