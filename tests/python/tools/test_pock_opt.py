@@ -242,6 +242,35 @@ def test_passes_run_in_the_order_of_the_command_line(
     assert ran == ["cse", "canonicalize", "cse"]
 
 
+#: Valid MLIR that is no training program.
+OTHER_PROGRAMS = {
+    "empty": "",
+    "no @step": "func.func @f() { return }",
+    "@step without a body": "func.func private @step(%x: tensor<?xf32>)",
+    "builtin tensors": "func.func @step(%x: tensor<?xf32>) { return }",
+    "control flow": "func.func @step() {\n  cf.br ^b\n^b:\n  return\n}",
+    "dynamic shapes": "func.func @step(%x: !torch.vtensor<[?],f32>) -> !torch.vtensor<[?],f32> {\n"
+    "  %0 = torch.aten.exp %x : !torch.vtensor<[?],f32> -> !torch.vtensor<[?],f32>\n"
+    "  return %0 : !torch.vtensor<[?],f32>\n}",
+    "unknown types": "func.func @step(%x: !torch.vtensor) -> !torch.vtensor {\n"
+    "  %0 = torch.aten.exp %x : !torch.vtensor -> !torch.vtensor\n"
+    "  return %0 : !torch.vtensor\n}",
+}
+
+
+@pytest.mark.parametrize("name", pass_names())
+@pytest.mark.parametrize("text", OTHER_PROGRAMS.values(), ids=list(OTHER_PROGRAMS))
+def test_passes_leave_other_programs_alone_or_say_what_is_wrong(pock_opt: Any, name: str, text: str) -> None:
+    flag = f"--{name}"
+    if name == "sparsebp-apply-scheme":
+        flag += "=rules=[]"
+    outcome = pock_opt(flag, input=text.encode())
+    if outcome.status == 0:
+        assert outcome.err == ""
+    else:
+        assert "cannot handle" not in one_error(outcome)
+
+
 @dataclasses.dataclass(frozen=True)
 class Broken(Pass):
     """Fails."""
