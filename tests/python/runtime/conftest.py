@@ -5,9 +5,14 @@
 from pathlib import Path
 
 import pytest
-from runtime_programs import external_program, softmax_program, wide_program, write_archive
 
 from pock.runtime.files import sha256
+from tests.python.runtime.runtime_programs import (
+    external_program,
+    softmax_program,
+    wide_program,
+    write_archive,
+)
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runtime_programs import BATCH, CLASSES, FEATURES, softmax_metadata, softmax_program
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from pock.runtime import CheckpointError, Metadata, Trainer, TrainingDiverged
 from pock.runtime.checkpoint import Checkpoint, describe
+from tests.python.runtime.runtime_programs import BATCH, CLASSES, FEATURES, softmax_metadata, softmax_program
 
 
 def batch(number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runtime_programs import softmax_metadata, spec
 
 from pock.runtime import DataError, Metadata
 from pock.runtime.data import ArrayData, IterableData, open_data, order
+from tests.python.runtime.runtime_programs import softmax_metadata, spec
 
 METADATA = Metadata.from_json(json.dumps(softmax_metadata()))
 

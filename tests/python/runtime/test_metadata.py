@@ -9,9 +9,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from runtime_programs import softmax_metadata, spec
 
 from pock.runtime import ArtifactError, Metadata
+from tests.python.runtime.runtime_programs import softmax_metadata, spec
 
 
 def test_everything_is_read() -> None:

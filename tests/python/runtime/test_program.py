@@ -10,9 +10,15 @@ from pathlib import Path
 import iree.runtime as rt
 import numpy as np
 import pytest
-from runtime_programs import compile_mlir, softmax_metadata, softmax_mlir, softmax_program, write_archive
 
 from pock.runtime import ArtifactError, DeviceError, Trainer
+from tests.python.runtime.runtime_programs import (
+    compile_mlir,
+    softmax_metadata,
+    softmax_mlir,
+    softmax_program,
+    write_archive,
+)
 
 X = np.linspace(-1, 1, 48, dtype=np.float32).reshape(8, 6)
 

@@ -10,7 +10,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from runtime_programs import (
+
+from pock.runtime import DeviceError, InputError, PockRuntimeError, Trainer, TrainingDiverged
+from pock.runtime.device import Device, aligned_empty
+from tests.python.runtime.runtime_programs import (
     BATCH,
     CLASSES,
     FEATURES,
@@ -22,9 +25,6 @@ from runtime_programs import (
     softmax_metadata,
     spec,
 )
-
-from pock.runtime import DeviceError, InputError, PockRuntimeError, Trainer, TrainingDiverged
-from pock.runtime.device import Device, aligned_empty
 
 SEED = 17
 

@@ -130,7 +130,7 @@ def test_an_unknown_reduction_leaves_the_partial_batch_out_of_the_loss(softmax: 
 
 def test_what_classifies() -> None:
     def metadata(output: list[int], target: list[int], dtype: str = "int64") -> Metadata:
-        from runtime_programs import softmax_metadata, spec
+        from tests.python.runtime.runtime_programs import softmax_metadata, spec
 
         changes = {"outputs": [spec("o", output)], "targets": [spec("y", target, dtype)]}
         return Metadata.from_json(json.dumps(softmax_metadata(**changes)))

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -15,10 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-# The hand-written programs lie with the runtime's tests.
-sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
-
-from runtime_programs import softmax_program
+from tests.python.runtime.runtime_programs import softmax_program
 
 TOOL = Path(sysconfig.get_path("scripts")) / "pock-train"
 
