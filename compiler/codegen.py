@@ -27,6 +27,10 @@ METADATA_KEY = "pock.metadata"
 #: Larger than any model: every parameter is put inside the module.
 _NO_LIMIT = 1 << 62
 
+#: Expressions of constants are hoisted and run once when the module is loaded. IREE's alternative, a
+#: just-in-time compiler inside the compiler, takes four fifths of the time to compile MobileNetV2.
+_COMMON_FLAGS = ("--iree-opt-const-eval=false",)
+
 _DIAGNOSTIC = re.compile(r"^(?P<where>.+?:\d+:\d+|<unknown>|.*?): error: (?P<what>.*)$")
 
 
@@ -116,7 +120,7 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
     """One run of iree-compile; its output."""
     given, output = folder / "input.mlir", folder / "output"
     given.write_bytes(source)
-    command = [find_tool("iree-compile"), str(given), "-o", str(output), *request.flags, *phase]
+    command = [find_tool("iree-compile"), str(given), "-o", str(output), *_COMMON_FLAGS, *request.flags, *phase]
     if request.embed:
         command.append(f"--iree-parameter-import={request.scope}={request.parameters}")
         command.append(f"--iree-parameter-import-maximum-size={_NO_LIMIT}")
