@@ -194,8 +194,9 @@ def _clip_coefficient(builder: TorchBuilder, gradients: Sequence[ir.Value], limi
     assert total is not None
     reciprocal = builder.unary("reciprocal", builder.add(builder.unary("sqrt", total), 1e-6))
     one = builder.aten("full", [], 1.0, DTYPE_CODE["f32"], None, None, None, shape=(), element="f32")
-    # Not clamp: a norm that is not a number must reach every gradient, as it does in PyTorch.
-    return builder.aten("minimum", builder.mul(reciprocal, limit), one, shape=(), element="f32")
+    # A norm that is not a number must reach every gradient, as it does in PyTorch. torch-mlir compares and
+    # selects: the second operand where the comparison fails, as it does with NaN; its clamp drops NaN.
+    return builder.aten("minimum", one, builder.mul(reciprocal, limit), shape=(), element="f32")
 
 
 @dataclass(frozen=True)
