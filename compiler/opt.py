@@ -247,7 +247,10 @@ def run_pipeline(
 #: Deeper brackets than any program has; MLIR's recursive parser overflows its stack from about 5,000.
 MAX_NESTING = 1000
 
-_BRACKET = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|->|>=|([\[({<])|([\])}>])')
+#: Text that is no code; unrolled, because constants are long strings.
+_STRING_OR_COMMENT = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|//[^\n]*'
+
+_BRACKET = re.compile(_STRING_OR_COMMENT + r"|->|>=|([\[({<])|([\])}>])")
 
 
 def _nesting_problem(text: str, source: str) -> str | None:
@@ -264,7 +267,7 @@ def _nesting_problem(text: str, source: str) -> str | None:
     return None
 
 
-_BARE_OPERATION = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|(?<![#!.\w])(sparsebp\.\w+)')
+_BARE_OPERATION = re.compile(_STRING_OR_COMMENT + r"|(?<![#!.\w])(sparsebp\.\w+)")
 
 
 def _silent_problem(text: str | bytes, source: str) -> str:
