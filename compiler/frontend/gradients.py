@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 from .task import TaskError
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
-_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[2]))
+_OWN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 
 
 def user_frames(stack_trace: str | None) -> list[tuple[str, int, str]]:
@@ -32,7 +32,7 @@ def raised_at(error: BaseException) -> str:
     """``file:line: `` of the user's code that raised ``error``, empty if none of it did."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not f.filename.startswith((*_OWN, "<")) and "/lib/python" not in f.filename]
-    return f"{own[-1].filename}:{own[-1].lineno}: " if own and own[-1] is not frames[0] else ""
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
 
 
 def source_line(node: torch.fx.Node) -> str:

@@ -157,7 +157,8 @@ def _export(entry: _EntryPoint, batch: tuple[Tensor, ...], what: str) -> Exporte
             cause = error.__cause__ if isinstance(error.__cause__, TaskError) else error
             if isinstance(cause, TaskError):
                 raise cause from None
-            raise TaskError(f"{raised_at(error)}the model cannot be traced for {what}: {_reason(error)}") from error
+            where = raised_at(error)
+            raise TaskError(f"{where}the model cannot be traced for {what}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -106,6 +106,8 @@ class Interpreter:
             return _dispatch(ir.StringAttr(op.attributes["name"]).value.removeprefix("torch."), operands)
         if name in ("torch.prim.ListConstruct", "torch.prim.TupleConstruct"):
             return operands
+        if name == "torch.prim.ListUnpack":
+            return operands[0][0] if len(op.results) == 1 else operands[0]
         if name == "torch.prim.NumToTensor.Scalar":
             return torch.tensor(operands[0], dtype=DTYPES[element_of(op.results[0].type)])
         if name == "torch.vtensor.literal":
