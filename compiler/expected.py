@@ -21,7 +21,8 @@ _COMMENT = re.compile(
     r"(?:@(?P<where>[+-][0-9]+|above|below|unknown))? *\{\{(?P<text>.*)\}\}\s*$"
 )
 _DIAGNOSTIC = re.compile(
-    r"(?:(?P<file>.*?):(?P<line>\d+):\d+|[^\n]*?): (?P<severity>error|note|remark|warning): (?P<message>.*)",
+    r"(?:(?P<file>.*?):(?P<line>\d+):\d+: |[^\n]*?: |)"
+    r"(?P<severity>error|note|remark|warning): (?P<message>.*)",
     re.DOTALL,
 )
 
