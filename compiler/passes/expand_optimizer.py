@@ -11,7 +11,7 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.declared import dimensions_of, mask_of, symbol_of
 from pock.compiler.optimizers import SGD, Adam, AdamW, Lion, Optimizer, parse_optimizer
-from pock.compiler.state import STEP, count_steps, declare_state
+from pock.compiler.state import STEP, count_steps
 from pock.compiler.torch_ir import (
     DTYPE_CODE,
     TorchBuilder,
@@ -98,9 +98,11 @@ class ExpandOptimizer(Pass):
             coefficient = _clip_coefficient(shared, gradients, hyper["clip_grad_norm"])
             gradients = [shared.mul(g, coefficient) for g in gradients]
         rule = _RULES[type(optimizer)](optimizer, shared, hyper, steps)
+        first_function = next(op for op in module.body.operations if op.operation.name == "func.func")
+        states = TorchBuilder(first_function, ir.Location.unknown())
         for update, gradient in zip(updates, gradients, strict=True):
             builder = TorchBuilder(end or update, update.operation.location)
-            _expand(module, builder, update, declared[symbol_of(update)], gradient, rule)
+            _expand(builder, states, update, declared[symbol_of(update)], gradient, rule)
             update.operation.erase()
 
 
@@ -204,48 +206,52 @@ class _Update:
     """One parameter's update: what a rule computes with."""
 
     builder: TorchBuilder
+    states: TorchBuilder
+    """Creates declarations."""
+    symbol: str
     parameter: ir.Value
+    """What is trained of the parameter, in the type of the arithmetic."""
     gradient: ir.Value
-    slot: Callable[[str], ir.Value]
-    """Reads the state of that name, declaring it."""
-    assign: Callable[[str, ir.Value], None]
-    """Assigns the state of that name."""
+
+    def slot(self, name: str) -> ir.Value:
+        """Declares state of the parameter's shape, and reads it."""
+        tensor = builtin_tensor(self.gradient.type)
+        attributes = {
+            "sym_name": ir.StringAttr.get(f"{self.symbol}#{name}"),
+            "type": ir.TypeAttr.get(tensor),
+            "role": ir.StringAttr.get("optimizer"),
+            "parameter": ir.StringAttr.get(self.symbol),
+            "slot": ir.StringAttr.get(name),
+            "initial": ir.FloatAttr.get(tensor.element_type, 0.0),
+        }
+        self.states.create("sparsebp.state", [], [], attributes)
+        return self.builder.read(f"{self.symbol}#{name}", self.gradient.type)
+
+    def assign(self, name: str, new: ir.Value) -> None:
+        """Assigns the state of that name."""
+        self.builder.write("assign", f"{self.symbol}#{name}", Mask.full().to_attr(), new)
 
 
 def _expand(
-    module: ir.Module,
     builder: TorchBuilder,
+    states: TorchBuilder,
     update: Any,
     declaration: Any,
     gradient: ir.Value,
     rule: Callable[[_Update], ir.Value],
 ) -> None:
+    """The arithmetic of one update, and the assign."""
     symbol, mask = symbol_of(update), mask_of(declaration)
     element = element_of(update.operation.operands[0].type)
-    full = tuple(ir.RankedTensorType(ir.TypeAttr(declaration.operation.attributes["type"]).value).shape)
-    value = builder.read(symbol, vtensor(full, element))
+    whole = tuple(ir.RankedTensorType(ir.TypeAttr(declaration.operation.attributes["type"]).value).shape)
+    value = builder.read(symbol, vtensor(whole, element))
     if mask.is_sliced:
-        attributes = {
-            "axis": ir.IntegerAttr.get(
-                ir.IntegerType.get_signless(64), mask.axis(dimensions_of(declaration))
-            ),
-            "mask": mask.to_attr(),
-        }
+        axis = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), mask.axis(dimensions_of(declaration)))
         selected = vtensor(shape_of(gradient.type), element)
+        attributes = {"axis": axis, "mask": mask.to_attr()}
         value = builder.create("sparsebp.select_channels", [value], [selected], attributes)
-    type_ = gradient.type
-
-    def slot(name: str) -> ir.Value:
-        state, tensor = f"{symbol}#{name}", builtin_tensor(type_)
-        more = {"parameter": ir.StringAttr.get(symbol), "slot": ir.StringAttr.get(name)}
-        declare_state(module, state, tensor, "optimizer", ir.FloatAttr.get(tensor.element_type, 0.0), **more)
-        return builder.read(state, type_)
-
-    def assign(name: str, new: ir.Value) -> None:
-        builder.write("assign", f"{symbol}#{name}", Mask.full().to_attr(), new)
-
-    parameter = _convert(builder, value, element_of(type_))
-    new = rule(_Update(builder, parameter, gradient, slot, assign))
+    parameter = _convert(builder, value, element_of(gradient.type))
+    new = rule(_Update(builder, states, symbol, parameter, gradient))
     builder.write("assign", symbol, mask.to_attr(), _convert(builder, new, element))
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The dialect itself, loading it into a context, and the traits that its operations share."""
 
+import sys
 from typing import Any
 
 from torch_mlir import ir
@@ -52,6 +53,8 @@ def load(ctx: ir.Context) -> None:
     # interpreter lock that the thread in PassManager.run holds.
     ctx.enable_multithreading(False)
     torch_d.register_dialect(ctx)
+    # The bindings look for a module of this name whenever they meet an operation of the dialect.
+    sys.modules.setdefault("torch_mlir.dialects.sparsebp", sys.modules[__name__])
     with ctx, ir.Location.unknown():
         pipeline = "builtin.module(func.func(convert-torch-to-tmtensor),torch-func-backend-type-conversion)"
         PassManager.parse(pipeline).run(ir.Module.create().operation)
