@@ -14,8 +14,14 @@ from pock.compiler.expected import check
         ("op // expected-error {{bad}}", ["f:1:4: error: very bad op"]),
         ("// expected-error@+1 {{bad}}\nop", ["f:2:1: error: bad"]),
         ("op\n// expected-note@-1 {{bad}}", ["f:1:1: note: bad"]),
-        ("// expected-error@below {{a}}\n// expected-note@below {{b}}\n", ["f:3:1: note: b", "f:3:1: error: a"]),
-        ("op\n// expected-error@above {{a}}\n// expected-note@above {{b}}", ["f:1:1: error: a", "f:1:9: note: b"]),
+        (
+            "// expected-error@below {{a}}\n// expected-note@below {{b}}\n",
+            ["f:3:1: note: b", "f:3:1: error: a"],
+        ),
+        (
+            "op\n// expected-error@above {{a}}\n// expected-note@above {{b}}",
+            ["f:1:1: error: a", "f:1:9: note: b"],
+        ),
         ("// expected-error@+1 {{a}}\n// expected-error@+0 {{a}}", ["f:2:1: error: a", "f:2:1: error: a"]),
         ("// expected-error-re@below {{a.c {{[0-9]+}}!}}\nop", ["f:2:1: error: a.c 42!"]),
         ("// expected-error@unknown {{lost}}", ["unknown: error: lost"]),
@@ -23,7 +29,7 @@ from pock.compiler.expected import check
         ("// expected-error@unknown {{elsewhere}}", ["other:1:1: error: elsewhere"]),
         ("// expected-error@below {{first}}\nop", ["f:2:1: error: first\nand a second line: with a colon"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_foretold_is_no_problem(text: str, diagnostics: list[str]) -> None:
     assert check(text, diagnostics, "f") == []
 
@@ -37,7 +43,7 @@ def test_what_is_foretold_is_no_problem(text: str, diagnostics: list[str]) -> No
         ("// expected-error {{a}}", 2 * ["f:1:1: error: a"], "f:1:1: error: unexpected error: a"),
         ("op // expected-error {{a}} and more", ["f:1:1: error: a"], "f:1:1: error: unexpected error: a"),
     ],
-)  # fmt: skip
+)
 def test_the_rest_is(text: str, diagnostics: list[str], problem: str) -> None:
     assert check(text, diagnostics, "f") == [problem]
 
