@@ -149,14 +149,14 @@ def _prepare_outputs(graph: Graph) -> list[_Result]:
         if isinstance(descriptor, PlainAOTOutput):
             plain.append(value)
         elif isinstance(descriptor, GradAOTOutput):
-            source = descriptor.grad_of
-            if isinstance(source, ParamAOTInput):
-                special.append((_Result("gradient", graph.public[source.target]), value))
+            parameter = descriptor.grad_of
+            if isinstance(parameter, ParamAOTInput):
+                special.append((_Result("gradient", graph.public[parameter.target]), value))
         elif isinstance(descriptor, InputMutationAOTOutput):
-            source = descriptor.mutated_input
-            if not isinstance(source, BufferAOTInput):
-                raise TaskError(f"the model overwrites one of its inputs or parameters in place ({source})")
-            special.append((_Result("buffer", graph.public[source.target]), value))
+            buffer = descriptor.mutated_input
+            if not isinstance(buffer, BufferAOTInput):
+                raise TaskError(f"the model overwrites one of its inputs or parameters in place ({buffer})")
+            special.append((_Result("buffer", graph.public[buffer.target]), value))
         else:
             raise TaskError(f"the model has an output of an unexpected kind: {descriptor}")
     special.sort(key=lambda item: item[0].kind, reverse=True)

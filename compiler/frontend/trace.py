@@ -44,6 +44,10 @@ _DTYPES = {
 }  # fmt: skip
 
 
+#: Functions of a compiled program, whose symbols parameters cannot share.
+ENTRY_POINTS = ("init", "step", "predict", "evaluate")
+
+
 def trace(task: TrainingTask) -> TrainingProgram:
     """The training program of ``task``, every parameter trained.
 
@@ -191,6 +195,11 @@ class _Names:
                 self.tied[name] = seen[id(tensor)]
                 continue
             seen[id(tensor)] = name
+            if name in ENTRY_POINTS:
+                raise TaskError(
+                    f"the model has a tensor named '{name}', which is an entry point of compiled programs; "
+                    f"names to avoid at the top level are {', '.join(ENTRY_POINTS)}"
+                )
             self.values[name] = tensor.detach()
             trainable = spec.kind is InputKind.PARAMETER and tensor.dtype.is_floating_point
             (self.parameters if trainable else self.buffers).append(name)

@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Lion in PyTorch, after the pseudocode of Chen et al., "Symbolic discovery of optimization algorithms" (2023)."""
+"""Lion in PyTorch, after Chen et al., "Symbolic discovery of optimization algorithms" (2023)."""
 
 from collections.abc import Iterable
 from typing import Any

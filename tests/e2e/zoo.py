@@ -169,7 +169,7 @@ class MobileNetV2(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions."""
+    """Two 3 by 3 convolutions."""
 
     expansion = 1
 
@@ -187,7 +187,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1."""
+    """Kernels of 1, 3 and 1."""
 
     expansion = 4
 

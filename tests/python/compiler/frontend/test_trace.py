@@ -333,6 +333,13 @@ def test_models_that_cannot_be_trained(kind: str, message: list[str]) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_parameter_cannot_have_the_name_of_an_entry_point() -> None:
+    model = nn.Linear(2, 2)
+    model.step = nn.Parameter(torch.ones(2))
+    with pytest.raises(TaskError, match="a tensor named 'step'"):
+        trace(TrainingTask(model, (torch.randn(1, 2),), (torch.randn(1, 2),), F.mse_loss))
+
+
 def test_the_loss_must_be_a_scalar() -> None:
     task = TrainingTask(nn.Linear(2, 2), (torch.randn(1, 2),), (torch.randn(1, 2),), lambda x, y: x - y)
     with pytest.raises(TaskError, match=r"floating-point scalar, got torch.float32 \[1, 2\]"):
