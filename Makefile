@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .NOTPARALLEL:
-.PHONY: help test demo format format-check lint typecheck lit pytest clean distclean
+.PHONY: help test test-all demo format format-check lint typecheck lit pytest clean distclean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +50,9 @@ lit: $(DEV) ## Run the FileCheck tests (LIT_ARGS).
 
 pytest: $(DEV) ## Run the Python tests (PYTEST_ARGS).
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-all: $(DEV) ## Run every check, the slow tests too (half an hour).
+	$(MAKE) test PYTEST_ARGS="-m ''"
 
 # venv writes pip last: without it the environment is not whole.
 $(BIN)/pip:
