@@ -27,6 +27,7 @@ _REGISTRY = {
     "sparsebp.max_pool_argmax": "max_pool_argmax:convert",
     "sparsebp.max_pool_grad": "max_pool_grad:convert",
     "sparsebp.random_mask": "random_mask:convert",
+    "sparsebp.random_uniform": "random_uniform:convert",
     "sparsebp.select_channels": "select_channels:convert",
     "torch.aten.avg_pool1d": "avg_pool:convert",
     "torch.aten.avg_pool2d": "avg_pool:convert",

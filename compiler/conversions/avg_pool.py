@@ -14,8 +14,8 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, convert_scalar, shape
-from .convolve import fit, letters
 from .max_pool import pooling
+from .patches import fit, letters
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
@@ -26,7 +26,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
     rank = len(out) - 2
     if len(size) != rank:
         return None
-    window = Window(tuple(size), *(_each(v, size) for v in (stride, padding)), (1,) * rank)
+    window = Window(tuple(size), _each(stride, size), _each(padding, size), (1,) * rank)
     override = constant(divisor[0]) if divisor else None
     return average(b, b.operand(op, 0), window, out[2:], constant(include_pad), override or 0)
 

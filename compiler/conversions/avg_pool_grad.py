@@ -13,7 +13,7 @@ from pock.dialects.types import shape_of
 
 from .avg_pool import divisors
 from .builder import LinalgBuilder, convert_scalar, shape
-from .convolve import letters
+from .patches import letters
 from .subpixel import gather_spec, interleave, pad_outputs, phases, tap_table
 
 

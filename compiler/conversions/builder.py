@@ -221,6 +221,16 @@ class LinalgBuilder(TorchBuilder):
         with self.ip, self.location:
             return tensor.collapse_shape(self.tensor_type([], element(value)), value, [])
 
+    def stack(self, values: Sequence[ir.Value]) -> ir.Value:
+        """Tensors of one type along a new first dimension."""
+        sizes = shape(values[0])
+        stacked = self.empty([len(values), *sizes], element(values[0]))
+        for i, value in enumerate(values):
+            offsets, ones = [i] + [0] * len(sizes), [1] * (len(sizes) + 1)
+            with self.ip, self.location:
+                stacked = tensor.insert_slice(value, stacked, [], [], [], offsets, [1, *sizes], ones)
+        return stacked
+
     def transpose(self, value: ir.Value, order: Sequence[int]) -> ir.Value:
         """``linalg.transpose``: dimension ``i`` of the result is dimension ``order[i]`` of ``value``."""
         if list(order) == list(range(len(order))):
@@ -294,6 +304,21 @@ def loop_index(dimension: int) -> ir.Value:
 def index(value: int) -> ir.Value:
     """A constant of type index."""
     return arith.constant(ir.IndexType.get(), value)
+
+
+def to_index(value: ir.Value) -> ir.Value:
+    """A signed integer as an index."""
+    return arith.index_cast(ir.IndexType.get(), value)
+
+
+def is_negative(value: ir.Value) -> ir.Value:
+    """Whether a signed integer is below zero."""
+    return arith.cmpi(arith.CmpIPredicate.slt, value, arith.constant(value.type, 0))
+
+
+def at_least_zero(value: ir.Value) -> ir.Value:
+    """The larger of a signed integer and zero."""
+    return arith.maxsi(value, arith.constant(value.type, 0))
 
 
 def convert_scalar(value: ir.Value, result: ir.Type) -> ir.Value:

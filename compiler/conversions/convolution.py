@@ -11,7 +11,8 @@ from pock.compiler.torch_ir import constant
 from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
-from .convolve import convolve, fit, letters
+from .convolve import convolve
+from .patches import letters
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
@@ -23,8 +24,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
     x, weight = b.operand(op, 0), b.operand(op, 1)
     kernel = shape(weight)[2:]
     window = Window(tuple(kernel), *(widen(v, len(kernel)) for v in (stride, padding, dilation)))
-    x = fit(b, x, window, window.output_size(shape(x)[2:]))
-    y = convolve(b, x, weight, window.stride, window.dilation, groups)
+    y = convolve(b, x, weight, window, groups)
     return y if str(bias.type) == "!torch.none" else _add_bias(b, y, b.operand(op, 2))
 
 

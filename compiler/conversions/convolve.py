@@ -1,7 +1,12 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Convolution of builtin tensors, which forward convolutions and input gradients share."""
+"""Convolution of builtin tensors, which forward convolutions and input gradients share.
 
+The formulations are those that iree-compile makes fast code of for ``[N, C, *spatial]``: contractions
+whose first operand is the filter, and the one kind of convolution that it knows in this layout.
+"""
+
+import math
 from collections.abc import Sequence
 
 from torch_mlir import ir
@@ -9,72 +14,56 @@ from torch_mlir import ir
 from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
+from .depthwise import depthwise_convolve
+from .patches import fit, letters, patches, taps
 
 
-def letters(prefix: str, rank: int) -> list[str]:
-    """Names of ``rank`` spatial dimensions for subscripts: ``["o0", "o1"]``."""
-    return [f"{prefix}{i}" for i in range(rank)]
-
-
-def taps(
-    outputs: Sequence[str], kernel: Sequence[str], stride: Sequence[int], dilation: Sequence[int]
-) -> str:
-    """The subscripts of the input of a convolution: ``o0*2+k0*1 o1*2+k1*1``."""
-    return " ".join(f"{o}*{s}+{k}*{d}" for o, k, s, d in zip(outputs, kernel, stride, dilation, strict=True))
-
-
-def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], fill: float = 0.0) -> ir.Value:
-    """``x [N, C, *in]`` padded with ``fill``, or cropped, to what ``out`` windows cover.
-
-    Exactly that: iree-compile drops dimensions of size 1, and then takes an input that is larger for a
-    mistake.
-    """
-    high = [
-        (o - 1) * s + d * (k - 1) + 1 - n - p
-        for o, n, k, s, p, d in zip(
-            out, shape(x)[2:], window.kernel, window.stride, window.padding, window.dilation, strict=True
-        )
-    ]
-    return b.pad(x, [0, 0, *window.padding], [0, 0, *high], fill)
-
-
-def convolve(
-    b: LinalgBuilder,
-    x: ir.Value,
-    weight: ir.Value,
-    stride: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-) -> ir.Value:
-    """The convolution of ``x [N, C, *in]``, as ``fit`` leaves it, with ``weight [F, C / groups, *kernel]``.
+def convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window, groups: int) -> ir.Value:
+    """The convolution of ``x [N, C, *in]`` with ``weight [F, C / groups, *kernel]``.
 
     Returns ``[N, F, *out]`` in f32.
     """
-    batch, channels, *size = shape(x)
-    filters, _, *kernel = shape(weight)
-    rank = len(kernel)
-    out = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)]
-    if groups == 1 and all(k == 1 for k in kernel) and all(s == 1 for s in stride):
-        return _pointwise(b, x, weight)
-    o, k = letters("o", rank), letters("k", rank)
-    read, at, over = taps(o, k, stride, dilation), " ".join(o), " ".join(k)
-    if groups == 1:
-        return b.contract(f"n c {read}, f c {over} -> n f {at}", x, weight, [batch, filters, *out])
-    if groups == channels == filters:
-        filter_ = b.merge(weight, [2] + [1] * rank)
-        return b.contract(f"n c {read}, c {over} -> n c {at}", x, filter_, [batch, filters, *out])
-    inner, width = channels // groups, filters // groups
-    x = b.reshape(x, [[batch], [groups, inner], *([n] for n in size)])
-    weight = b.reshape(weight, [[groups, width], [inner], *([n] for n in kernel)])
-    y = b.contract(f"n g c {read}, g f c {over} -> n g f {at}", x, weight, [batch, groups, width, *out])
-    return b.merge(y, [1, 2] + [1] * rank)
+    x = fit(b, x, window, window.output_size(shape(x)[2:]))
+    window = Window(window.kernel, window.stride, (0,) * len(window.kernel), window.dilation)
+    if groups > 1 and shape(weight)[1] == 1:
+        return depthwise_convolve(b, x, weight, window)
+    if groups == 1 and _is_direct(shape(x), shape(weight), window):
+        return _direct(b, x, weight, window)
+    return _product_with_patches(b, x, weight, window, groups)
 
 
-def _pointwise(b: LinalgBuilder, x: ir.Value, weight: ir.Value) -> ir.Value:
-    """A 1x1 convolution as one matmul per image over collapsed positions."""
-    batch, _, *size = shape(x)
-    filters, rank = shape(weight)[0], len(size)
-    flat = b.merge(x, [1, 1, rank])
+def _is_direct(source: Sequence[int], weight: Sequence[int], window: Window) -> bool:
+    """Whether patches would be large, and iree-compile has a kernel that needs none."""
+    out = window.output_size(source[2:])
+    size = source[0] * source[1] * math.prod(window.kernel) * math.prod(out)
+    largest = max(math.prod(source), source[0] * weight[0] * math.prod(out))
+    known = len(out) == 2 and min(window.kernel) > 1 and max(window.stride) == 1
+    return known and size > 2 * largest
+
+
+def _direct(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window) -> ir.Value:
+    out = window.output_size(shape(x)[2:])
+    o, k = letters("o", len(out)), letters("k", len(out))
+    read, at, over = taps(window), " ".join(o), " ".join(k)
+    return b.contract(f"n c {read}, f c {over} -> n f {at}", x, weight, [shape(x)[0], shape(weight)[0], *out])
+
+
+def _product_with_patches(
+    b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window, groups: int
+) -> ir.Value:
+    """The filter matrix times each image's patches (im2col), group by group."""
+    filters, rank = shape(weight)[0], len(window.kernel)
+    out = window.output_size(shape(x)[2:])
+    columns = patches(b, x, window, groups)
+    batch, _, depth, positions = shape(columns)
     matrix = b.merge(weight, [1, rank + 1])
-    y = b.contract("n c p, f c -> n f p", flat, matrix, [batch, filters, shape(flat)[2]])
-    return b.reshape(y, [[batch], [filters], size])
+    if groups == 1:
+        columns = b.merge(columns, [1, 2, 1])
+        y = b.contract("f q, n q p -> n f p", matrix, columns, [batch, filters, positions])
+    else:
+        matrix = b.reshape(matrix, [[groups, filters // groups], [depth]])
+        y = b.contract(
+            "g f q, n g q p -> n g f p", matrix, columns, [batch, groups, filters // groups, positions]
+        )
+        y = b.merge(y, [1, 2, 1])
+    return b.reshape(y, [[batch], [filters], out])

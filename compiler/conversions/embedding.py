@@ -5,9 +5,9 @@
 from typing import Any
 
 from torch_mlir import ir
-from torch_mlir.dialects import arith, tensor
+from torch_mlir.dialects import tensor
 
-from .builder import LinalgBuilder, element, loop_index, shape
+from .builder import LinalgBuilder, element, loop_index, shape, to_index
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -21,7 +21,7 @@ def rows_at(b: LinalgBuilder, table: ir.Value, indices: ir.Value) -> ir.Value:
     rank = len(shape(indices))
 
     def gather(row: ir.Value, _: ir.Value) -> ir.Value:
-        return tensor.extract(table, [arith.index_cast(ir.IndexType.get(), row), loop_index(rank)])
+        return tensor.extract(table, [to_index(row), loop_index(rank)])
 
     names = " ".join(f"i{i}" for i in range(rank))
     init = b.empty([*shape(indices), shape(table)[1]], element(table))

@@ -9,7 +9,7 @@ from torch_mlir.dialects import arith, tensor
 
 from pock.dialects.types import shape_of
 
-from .builder import LinalgBuilder, loop_index, shape
+from .builder import LinalgBuilder, loop_index, shape, to_index
 from .embedding import rows_at
 
 _FEW_ROWS = 256
@@ -100,7 +100,7 @@ def _next(b: LinalgBuilder, indices: ir.Value) -> ir.Value:
 
 def _add_followed(b: LinalgBuilder, sums: ir.Value, following: ir.Value) -> ir.Value:
     def add(value: ir.Value, target: ir.Value, _: ir.Value) -> ir.Value:
-        row = arith.index_cast(ir.IndexType.get(), target)
+        row = to_index(target)
         return arith.addf(value, tensor.extract(sums, [row, loop_index(1)]))
 
     return b.generic("n w, n -> n w", [sums, following], [b.like(sums)], add)
@@ -108,7 +108,7 @@ def _add_followed(b: LinalgBuilder, sums: ir.Value, following: ir.Value) -> ir.V
 
 def _follow(b: LinalgBuilder, following: ir.Value) -> ir.Value:
     def jump(target: ir.Value) -> ir.Value:
-        return tensor.extract(following, [arith.index_cast(ir.IndexType.get(), target)])
+        return tensor.extract(following, [to_index(target)])
 
     return b.elementwise(following, b.i32, jump)
 

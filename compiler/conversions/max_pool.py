@@ -11,7 +11,7 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, element
-from .convolve import fit, letters, taps
+from .patches import fit, letters, taps
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -26,5 +26,4 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
 def pooling(window: Window) -> str:
     """Subscripts of the input, of the taps and of the result of pooling."""
     o, k = letters("o", len(window.kernel)), letters("k", len(window.kernel))
-    read = taps(o, k, window.stride, window.dilation)
-    return f"n c {read}, {' '.join(k)} -> n c {' '.join(o)}"
+    return f"n c {taps(window)}, {' '.join(k)} -> n c {' '.join(o)}"

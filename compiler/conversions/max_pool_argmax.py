@@ -13,8 +13,8 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, element
-from .convolve import fit, letters
 from .max_pool import pooling
+from .patches import fit, letters
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from torch_mlir import ir
-from torch_mlir.dialects import arith, tensor
+from torch_mlir.dialects import tensor
 
 from pock.dialects.sparsebp.mask import Mask, MaskKind
 from pock.dialects.types import shape_of
 
-from .builder import LinalgBuilder, element, loop_index
+from .builder import LinalgBuilder, element, loop_index, to_index
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -25,7 +25,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
 
     def gather(channel: ir.Value, _: ir.Value) -> ir.Value:
         at = [loop_index(i) for i in range(len(result))]
-        at[axis] = arith.index_cast(ir.IndexType.get(), channel)
+        at[axis] = to_index(channel)
         return tensor.extract(x, at)
 
     names = [f"d{i}" for i in range(len(result))]

@@ -19,12 +19,12 @@ from torch_mlir import ir
 from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
-from .convolve import letters
+from .patches import letters
 
 
 @dataclass(frozen=True)
 class Phases:
-    """How one spatial dimension of ``size`` is gathered from ``out`` output positions.
+    """How one spatial dimension is gathered from the output positions of a window.
 
     ``first`` is the least offset, ``offsets`` their number, ``quotients`` the number of positions
     ``q``, ``taps[r][j]`` the tap of phase ``r`` at offset ``first + j``, or -1 for none.
@@ -35,32 +35,30 @@ class Phases:
     quotients: int
     taps: tuple[tuple[int, ...], ...]
 
+    @staticmethod
+    def of(size: int, kernel: int, stride: int, padding: int, dilation: int) -> "Phases":
+        """The phases of a window over a dimension of ``size``."""
+        # Tap k of output position o reads position (o + quotient) * stride + phase.
+        reach = [divmod(k * dilation - padding, stride) for k in range(kernel)]
+        first, last = -max(quotient for quotient, _ in reach), -min(quotient for quotient, _ in reach)
+        taps = [[-1] * (last - first + 1) for _ in range(stride)]
+        for tap, (quotient, phase) in enumerate(reach):
+            taps[phase][-quotient - first] = tap
+        return Phases(first, last - first + 1, -(-size // stride), tuple(map(tuple, taps)))
+
     @property
     def stride(self) -> int:
         """The number of phases."""
         return len(self.taps)
 
-    @staticmethod
-    def of(size: int, kernel: int, stride: int, padding: int, dilation: int) -> "Phases":
-        """The phases of a window over a dimension of ``size``."""
-        first = -((dilation * (kernel - 1) - padding) // stride)
-        last = (stride - 1 + padding) // stride
-        taps = tuple(
-            tuple(
-                _tap(phase + padding - offset * stride, kernel, dilation) for offset in range(first, last + 1)
-            )
-            for phase in range(stride)
-        )
-        return Phases(first, last - first + 1, -(-size // stride), taps)
+    @property
+    def active(self) -> tuple[int, ...]:
+        """The phases that some tap reaches; the gradient of the others is zero."""
+        return tuple(phase for phase, at in enumerate(self.taps) if max(at) >= 0)
 
     def padding(self, out: int) -> tuple[int, int]:
         """Elements to add before and after ``out`` output positions (negative: to remove)."""
         return -self.first, self.quotients + self.offsets - 1 - out + self.first
-
-
-def _tap(distance: int, kernel: int, dilation: int) -> int:
-    tap, remainder = divmod(distance, dilation)
-    return tap if remainder == 0 and 0 <= tap < kernel else -1
 
 
 def phases(window: Window, size: Sequence[int]) -> list[Phases]:
