@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Philox4x32-10 in numpy: the reference for ``sparsebp.random_mask``.
+"""Philox4x32-10 in numpy: the reference for ``sparsebp.random_mask`` and ``random_uniform``.
 
 Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
@@ -30,12 +30,23 @@ def philox4x32(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
 
 def random_mask(seed: int, step: int, stream: int, probability: float, shape: tuple[int, ...]) -> np.ndarray:
     """The bits of ``sparsebp.random_mask``, as bool."""
+    threshold = min(int(probability * 2.0**32), 2**32)
+    return np.asarray(random_words(seed, step, stream, shape).astype(np.uint64) < np.uint64(threshold))
+
+
+def random_uniform(seed: int, step: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The numbers of ``sparsebp.random_uniform``, as float32."""
+    words = random_words(seed, step, stream, shape)
+    return np.asarray((words >> np.uint32(8)) * 2.0**-24, np.float32)
+
+
+def random_words(seed: int, step: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The word (uint32) behind each element of a random operation's result."""
     count = int(np.prod(shape, dtype=np.int64))
     blocks = -(-count // 4)
     counter = np.zeros((blocks, 4), np.uint32)
     counter[:, 0] = np.arange(blocks)
     counter[:, 1] = stream
     counter[:, 2], counter[:, 3] = step & 0xFFFFFFFF, step >> 32
-    words = philox4x32(counter, (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF)).reshape(-1)[:count]
-    threshold = min(int(probability * 2.0**32), 2**32)
-    return (words.astype(np.uint64) < np.uint64(threshold)).reshape(shape)
+    words = philox4x32(counter, (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF))
+    return words.reshape(-1)[:count].reshape(shape)

@@ -37,7 +37,7 @@ _VIEWS = {
 #: Beginnings of names: contractions, convolutions, poolings, reductions.
 _CONTRACTIONS = (
     "sparsebp.avg_pool", "sparsebp.conv", "sparsebp.embedding_grad", "sparsebp.max_pool",
-    "sparsebp.random_mask", "torch.aten._adaptive_avg_pool", "torch.aten._convolution",
+    "sparsebp.random_", "torch.aten._adaptive_avg_pool", "torch.aten._convolution",
     "torch.aten._log_softmax", "torch.aten._scaled_dot_product", "torch.aten._softmax",
     "torch.aten.adaptive_avg_pool", "torch.aten.adaptive_max_pool", "torch.aten.addbmm",
     "torch.aten.addmm", "torch.aten.addmv", "torch.aten.all", "torch.aten.amax", "torch.aten.amin",

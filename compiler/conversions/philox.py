@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Philox4x32-10 in 32-bit arithmetic: what the conversions of random operations share.
+"""Philox4x32-10: what the conversions of random operations share.
 
 Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
@@ -52,11 +52,21 @@ def halves(b: LinalgBuilder, value: ir.Value) -> list[ir.Value]:
     return [arith.trunci(b.i32, value), arith.trunci(b.i32, high)]
 
 
+def multiply(value: ir.Value, factor: int) -> ir.Value:
+    """The i64 product of an i32 with an unsigned ``factor`` below 2³².
+
+    ``arith.mului_extended`` gives it without i64, but has no lowering for vectors of two dimensions, which
+    IREE makes of it in a dispatch with consumers.
+    """
+    i64 = ir.IntegerType.get_signless(64)
+    return arith.muli(arith.extui(i64, value), arith.constant(i64, factor))
+
+
 def philox(b: LinalgBuilder, counter: list[ir.Value], key: list[ir.Value]) -> list[ir.Value]:
     """Four random words; ``counter`` has four words, ``key`` two."""
     for turn in range(_ROUNDS):
-        low_0, high_0 = arith.mului_extended(counter[0], word(b, _MULTIPLIERS[0]))
-        low_1, high_1 = arith.mului_extended(counter[2], word(b, _MULTIPLIERS[1]))
+        low_0, high_0 = halves(b, multiply(counter[0], _MULTIPLIERS[0]))
+        low_1, high_1 = halves(b, multiply(counter[2], _MULTIPLIERS[1]))
         keys = [arith.addi(k, word(b, turn * w)) for k, w in zip(key, _WEYL, strict=True)]
         counter = [
             arith.xori(arith.xori(high_1, counter[1]), keys[0]),

@@ -4,7 +4,7 @@
 
 The table starts from torch-mlir's and replaces what it would lower wrongly or slowly: norms
 (``var_mean`` accumulates in f64 there), the negative log-likelihood loss (gather and scatter) and
-everything random (a counter-based generator whose seed and step are program state).
+everything random (see ``draws``).
 """
 
 from collections.abc import Callable, Sequence
@@ -14,67 +14,36 @@ import torch
 from torch import Tensor
 from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 
+from .draws import Draws
+
 aten = torch.ops.aten
 
 #: Decomposed by PyTorch into scatters; the compiler has a gradient operation for it.
 _KEPT = ("aten::embedding_dense_backward",)
 
-_library = torch.library.Library("sparsebp", "DEF")
-_library.define("random_mask(Tensor like, float probability, int stream) -> Tensor")
 
-
-def _random_mask_meta(like: Tensor, probability: float, stream: int) -> Tensor:
-    return torch.empty(like.shape, dtype=torch.bool, device=like.device)
-
-
-_library.impl("random_mask", _random_mask_meta, "Meta")
-
-
-class Decompositions:
-    """The decomposition table of one trace; it numbers the random streams that the trace meets."""
-
-    def __init__(self) -> None:
-        self.streams = 0
-
-    def table(self) -> dict[Any, Callable[..., Any]]:
-        """Operator overload -> its decomposition."""
-        table = {op: f for op, f in get_decomposition_table().items() if op.name().split(".")[0] not in _KEPT}
-        table.update(
-            {
-                aten.var_mean.correction: _var_mean,
-                aten.var.correction: lambda *a, **k: _var_mean(*a, **k)[0],
-                aten.native_layer_norm.default: _layer_norm,
-                aten.native_group_norm.default: _group_norm,
-                aten._native_batch_norm_legit.default: _batch_norm,
-                aten._native_batch_norm_legit.no_stats: _batch_norm_no_stats,
-                aten._native_batch_norm_legit_functional.default: _batch_norm_functional,
-                aten._native_batch_norm_legit_no_training.default: _batch_norm_frozen,
-                aten.nll_loss_forward.default: _nll_loss,
-                aten.nll_loss2d_forward.default: _nll_loss,
-                aten.nll_loss_backward.default: _nll_loss_backward,
-                aten.nll_loss2d_backward.default: _nll_loss_backward,
-                aten.addmm.default: _addmm,
-                aten.native_dropout.default: self._dropout,
-                aten.bernoulli.p: self._bernoulli,
-            }
-        )
-        return table
-
-    def _mask(self, like: Tensor, probability: float) -> Tensor:
-        mask: Tensor = torch.ops.sparsebp.random_mask(like, probability, self.streams)
-        self.streams += 1
-        return mask
-
-    def _dropout(self, x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
-        if train is False or p == 0:
-            return x, torch.ones_like(x, dtype=torch.bool)
-        if p == 1:
-            return torch.zeros_like(x), torch.zeros_like(x, dtype=torch.bool)
-        mask = self._mask(x, 1.0 - p)
-        return x * mask.to(x.dtype) * (1.0 / (1.0 - p)), mask
-
-    def _bernoulli(self, x: Tensor, p: float = 0.5, generator: Any = None) -> Tensor:
-        return self._mask(x, p).to(x.dtype)
+def decompositions() -> dict[Any, Callable[..., Any]]:
+    """Operator overload -> its decomposition, for one trace: random streams are numbered as it meets them."""
+    table = {op: f for op, f in get_decomposition_table().items() if op.name().split(".")[0] not in _KEPT}
+    table.update(
+        {
+            aten.var_mean.correction: _var_mean,
+            aten.var.correction: lambda *a, **k: _var_mean(*a, **k)[0],
+            aten.native_layer_norm.default: _layer_norm,
+            aten.native_group_norm.default: _group_norm,
+            aten._native_batch_norm_legit.default: _batch_norm,
+            aten._native_batch_norm_legit.no_stats: _batch_norm_no_stats,
+            aten._native_batch_norm_legit_functional.default: _batch_norm_functional,
+            aten._native_batch_norm_legit_no_training.default: _batch_norm_frozen,
+            aten.nll_loss_forward.default: _nll_loss,
+            aten.nll_loss2d_forward.default: _nll_loss,
+            aten.nll_loss_backward.default: _nll_loss_backward,
+            aten.nll_loss2d_backward.default: _nll_loss_backward,
+            aten.addmm.default: _addmm,
+        }
+    )
+    table.update(Draws().table())
+    return table
 
 
 def _accumulation(dtype: torch.dtype) -> torch.dtype:
@@ -87,10 +56,10 @@ def _moments(x: Tensor, dims: Sequence[int], correction: float = 0) -> tuple[Ten
     count = 1
     for d in dims:
         count *= x.shape[d]
-    mean = x.sum(dims, keepdim=True) / count
+    mean = x.sum(list(dims), keepdim=True) / count
     centred = x - mean
     # PyTorch gives nan or inf where the correction leaves no degrees of freedom; so does 0/0 here.
-    return (centred * centred).sum(dims, keepdim=True) / max(count - correction, 0), mean
+    return (centred * centred).sum(list(dims), keepdim=True) / max(count - correction, 0), mean
 
 
 def _var_mean(
@@ -162,8 +131,8 @@ def _batch_norm_functional(
 ) -> tuple[Tensor, ...]:
     if not training:
         assert running_mean is not None and running_var is not None
-        out = _batch_norm_frozen(x, weight, bias, running_mean, running_var, momentum, eps)
-        return (*out, running_mean, running_var)
+        frozen = _batch_norm_frozen(x, weight, bias, running_mean, running_var, momentum, eps)
+        return (*frozen, running_mean, running_var)
     wide = x.to(_accumulation(x.dtype))
     var, mean = _moments(wide, [0, *range(2, x.ndim)])
     rstd = torch.rsqrt(var + eps)

@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.utils import _pytree as pytree
 
+from .draws import COMPILED
 from .task import TaskError
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
@@ -103,5 +104,5 @@ def check_deterministic(graph: torch.fx.Graph) -> None:
         noun = "operation draws" if len(drawn) == 1 else "operations draw"
         raise TaskError(
             f"{len(drawn)} {noun} random numbers in a way that a step cannot repeat; "
-            f"dropout and bernoulli can be compiled: {listed}"
+            f"{COMPILED} can be compiled: {listed}"
         )

@@ -29,7 +29,6 @@ from pock.compiler.torch_ir import (
     functions,
     operations,
     set_function_type,
-    step_of,
 )
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
@@ -42,6 +41,9 @@ aten = torch.ops.aten
 
 #: Operations that do nothing in a functional graph.
 _NO_OPS = (aten.alias.default, aten.detach.default, aten.clone.default, aten.lift_fresh_copy.default)
+
+#: Operations that draw from the program's seed and step.
+_RANDOM = ("sparsebp.random_mask", "sparsebp.random_uniform")
 
 
 @dataclass
@@ -99,9 +101,9 @@ class Importer:
         module = self._fx.module
         _add_prediction(module, inputs)
         for function in functions(module).values():
-            _raise_random_masks(function)
+            _raise_random(function)
         self._declare(module, shapes)
-        if any(True for _ in operations(step_of(module), "sparsebp.random_mask")):
+        if any(_draws(function) for function in functions(module).values()):
             declare_random_state(module)
             count_steps(module)
         Simplify().apply(module)
@@ -242,22 +244,28 @@ def _add_prediction(module: ir.Module, inputs: int) -> None:
     set_function_type(predict)
 
 
-def _raise_random_masks(function: Any) -> None:
-    """``torch.operator "torch.sparsebp.random_mask"`` to the operation of the dialect."""
+def _raise_random(function: Any) -> None:
+    """``torch.operator "torch.sparsebp.random_…"`` to the operation of the dialect."""
     for op in operations(function, "torch.operator"):
-        if ir.StringAttr(op.operation.attributes["name"]).value != "torch.sparsebp.random_mask":
+        name = ir.StringAttr(op.operation.attributes["name"]).value.removeprefix("torch.")
+        if name not in _RANDOM:
             continue
         builder = TorchBuilder(op)
-        _, probability, stream = op.operation.operands
+        *_, stream = op.operation.operands
+        attributes = {"stream": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), constant(stream))}
+        if name == "sparsebp.random_mask":
+            probability = constant(op.operation.operands[1])
+            attributes["probability"] = ir.FloatAttr.get(ir.F64Type.get(), probability)
         scalar = vtensor((), "si64")
-        attributes = {
-            "stream": ir.IntegerAttr.get(ir.IntegerType.get_signless(64), constant(stream)),
-            "probability": ir.FloatAttr.get(ir.F64Type.get(), constant(probability)),
-        }
         state = [builder.read(SEED, scalar), builder.read(STEP, scalar)]
-        bits = builder.create("sparsebp.random_mask", state, [op.operation.results[0].type], attributes)
-        op.operation.results[0].replace_all_uses_with(bits)
+        drawn = builder.create(name, state, [op.operation.results[0].type], attributes)
+        op.operation.results[0].replace_all_uses_with(drawn)
         op.operation.erase()
+
+
+def _draws(function: Any) -> bool:
+    """Whether the function draws random numbers."""
+    return any(op.operation.name in _RANDOM for op in operations(function))
 
 
 # -- declarations -------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from torch.utils import _pytree as pytree
 from pock.compiler.program import Signature, TensorSpec, TrainingProgram
 
 from . import importer
-from .decompositions import Decompositions
+from .decompositions import decompositions
 from .gradients import check_deterministic, check_differentiable, raised_at
 from .modes import EXPORTED, evaluation_graph, evaluation_mode, training_graph, training_mode
 from .task import TaskError, TrainingTask
@@ -273,13 +273,14 @@ def _forward(exported: ExportedProgram, batch: Sequence[Tensor], names: _Names) 
 
 def _aot(module: _Interpreted, batch: Sequence[Tensor], grad_mode: Any) -> importer.Graph:
     """The functional ATen graph of ``module``, with gradients where its parameters require them."""
-    table = Decompositions().table()
     with ExitStack() as stack:
         stack.enter_context(fx_traceback.preserve_node_meta())
         stack.enter_context(grad_mode())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         try:
-            joint = aot_export_joint_with_descriptors(stack, module, tuple(batch), decompositions=table)
+            joint = aot_export_joint_with_descriptors(
+                stack, module, tuple(batch), decompositions=decompositions()
+            )
         except Exception as error:  # AOTAutograd reports the model's faults as whatever it tripped over
             raise TaskError(f"the gradient of the model cannot be derived: {_reason(error)}") from error
         check_deterministic(joint.graph_module.graph)

@@ -16,6 +16,7 @@ from .max_pool import MaxPoolArgmaxOp, MaxPoolOp
 from .max_pool_grad import MaxPoolGradOp
 from .parameter import ParameterOp
 from .random_mask import RandomMaskOp
+from .random_uniform import RandomUniformOp
 from .read import ReadOp
 from .select_channels import SelectChannelsOp
 from .state import StateOp
@@ -36,6 +37,7 @@ __all__ = [
     "MaxPoolOp",
     "ParameterOp",
     "RandomMaskOp",
+    "RandomUniformOp",
     "ReadOp",
     "SelectChannelsOp",
     "SparseBP",

@@ -7,8 +7,9 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
-from ..types import element_of, shape_of
-from .operation import Operation, integer, number
+from ..types import element_of
+from .operation import Operation, number
+from .random_draw import draw_problem
 
 
 class RandomMaskOp(Operation, name="random_mask", traits=[Pure]):
@@ -17,7 +18,7 @@ class RandomMaskOp(Operation, name="random_mask", traits=[Pure]):
     Element ``i`` (row-major) is ``philox4x32_10(counter, key)[i % 4] < probability · 2³²`` with counter
     ``(i / 4, stream, step mod 2³², step / 2³²)`` and key ``(seed mod 2³², seed / 2³²)``: the generator
     of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). ``stream`` tells apart
-    the masks of one step. ``seed`` and ``step`` are ``si64`` scalars.
+    the draws of one step. ``seed`` and ``step`` are ``si64`` scalars.
     """
 
     seed: Operand[Any]
@@ -27,10 +28,9 @@ class RandomMaskOp(Operation, name="random_mask", traits=[Pure]):
     bits: Result[Any]
 
     def problem(self) -> str | None:
-        integer(self, "stream", least=0)
-        for name, operand in zip(("seed", "step"), self.operation.operands, strict=True):
-            if shape_of(operand.type) != () or element_of(operand.type) != "si64":
-                return f"{name} must be !torch.vtensor<[],si64>, got {operand.type}"
+        problem = draw_problem(self)
+        if problem is not None:
+            return problem
         if element_of(self.operation.results[0].type) != "i1":
             return f"bits must be i1, got {self.operation.results[0].type}"
         probability = number(self, "probability")

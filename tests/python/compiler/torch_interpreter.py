@@ -19,7 +19,7 @@ from pock.dialects.sparsebp import Mask, declarations
 from pock.dialects.sparsebp.avg_pool_grad import window as avg_pool_window
 from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import element_of, is_vtensor, shape_of
-from tests.philox import random_mask
+from tests.philox import random_mask, random_uniform
 
 DTYPES = {
     "i1": torch.bool, "ui8": torch.uint8, "si8": torch.int8, "si16": torch.int16, "si32": torch.int32,
@@ -311,6 +311,11 @@ def _random_mask(op: Any, seed: torch.Tensor, step: torch.Tensor) -> torch.Tenso
     return torch.from_numpy(random_mask(int(seed), int(step), stream, probability, shape))
 
 
+def _random_uniform(op: Any, seed: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    stream, shape = ir.IntegerAttr(op.attributes["stream"]).value, shape_of(op.results[0].type)
+    return torch.from_numpy(random_uniform(int(seed), int(step), stream, shape))
+
+
 _HANDLERS: dict[str, Callable[..., Any]] = {
     "sparsebp.avg_pool_grad": _avg_pool_grad,
     "sparsebp.conv_input_grad": _conv_input_grad,
@@ -320,5 +325,6 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "sparsebp.max_pool_argmax": _max_pool_argmax,
     "sparsebp.max_pool_grad": _max_pool_grad,
     "sparsebp.random_mask": _random_mask,
+    "sparsebp.random_uniform": _random_uniform,
     "sparsebp.select_channels": _select_channels,
 }

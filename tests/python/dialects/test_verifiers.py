@@ -100,6 +100,12 @@ VALID = [
         (tensor(4, element="i1"),),
         (("stream", "0 : i64"), ("probability", "0.5 : f64")),
     ),
+    Op(
+        "random_uniform",
+        (tensor(element="si64"), tensor(element="si64")),
+        (tensor(4),),
+        (("stream", "0 : i64"),),
+    ),
     Op("read", (), (tensor(4, 2),), (("symbol", "@w"),)),
     Op("select_channels", (tensor(4, 2),), (tensor(4, 1),), (("axis", "1 : i64"), ("mask", RANGE))),
     Op(
