@@ -151,8 +151,9 @@ class TrainingProgram:
 
 def parameter_bytes(parameters: Mapping[str, np.ndarray]) -> bytes:
     """Parameters as safetensors, in the order of their names."""
+    # np.ascontiguousarray would make vectors of scalars.
     return safetensors.numpy.save(
-        {name: np.ascontiguousarray(parameters[name]) for name in sorted(parameters)}
+        {name: np.asarray(parameters[name], order="C") for name in sorted(parameters)}
     )
 
 

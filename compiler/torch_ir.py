@@ -174,10 +174,14 @@ def defining_op(value: ir.Value) -> Any | None:
     return None if isinstance(owner, ir.Block) else owner
 
 
+class NotConstant(ValueError):
+    """The value of an operand is not known at compile time."""
+
+
 def constant(value: ir.Value) -> Any:
     """The Python value of a torch constant: int, float, bool, None or a list of them.
 
-    Raises ``ValueError`` if it is not known.
+    Raises ``NotConstant`` if it is not known.
     """
     op = defining_op(value)
     name = op.operation.name if op is not None else "block argument"
@@ -192,7 +196,7 @@ def constant(value: ir.Value) -> Any:
             return ir.FloatAttr(op.operation.attributes["value"]).value
         if name == "torch.prim.ListConstruct":
             return [constant(operand) for operand in op.operation.operands]
-    raise ValueError(f"operand is not a constant but {name}")
+    raise NotConstant(f"operand is not a constant but {name}")
 
 
 def functions(module: ir.Module) -> dict[str, Any]:
