@@ -14,8 +14,7 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, convert_scalar, shape
-from .max_pool import pooling
-from .patches import fit, letters
+from .patches import fit, letters, taps
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
@@ -43,14 +42,13 @@ def average(
     """The averages of ``out`` windows over ``x [N, C, *size]``, in f32."""
     batch, channels, *size = shape(x)
     weights = 1 / divisors(window, size, out, include_pad, override)
-    taps = b.empty(window.kernel, b.f32)
+    o = " ".join(letters("o", len(out)))
     total = b.generic(
-        pooling(window),
-        [fit(b, x, window, out), taps],
+        f"n c {taps(window)}, {' '.join(letters('k', len(out)))} -> n c {o}",
+        [fit(b, x, window, out), b.empty(window.kernel, b.f32)],
         [b.full([batch, channels, *out], 0.0, b.f32)],
         lambda v, _, total: arith.addf(total, convert_scalar(v, b.f32)),
     )
-    o = " ".join(letters("o", len(out)))
     return b.generic(
         f"n c {o}, {o} -> n c {o}",
         [total, b.dense(weights.astype(np.float32))],

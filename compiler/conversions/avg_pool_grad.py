@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp.avg_pool_grad``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,18 @@ from pock.dialects.types import shape_of
 from .avg_pool import divisors
 from .builder import LinalgBuilder, convert_scalar, shape
 from .patches import letters
-from .subpixel import gather_spec, interleave, pad_outputs, phases, tap_table
+from .subpixel import gather, pad_outputs, phases, tap_table
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """Each input position sums the shares of the windows that it is in (see ``subpixel``)."""
-    batch, channels, *size = shape_of(op.operation.results[0].type)
+    size = shape_of(op.operation.results[0].type)[2:]
     dims = phases(window(op), size)
-    shares = pad_outputs(b, _shares(op, b, size), dims)
     inside = (tap_table(dims, window(op).kernel) >= 0).astype(np.float32)
-    read, table, result = gather_spec(len(size))
-    split = [n for dim in dims for n in (dim.quotients, dim.stride)]
-    gathered = b.contract(f"{read}, {table} -> {result}", shares, b.dense(inside), [batch, channels, *split])
-    return interleave(b, gathered, size)
+    return gather(b, [pad_outputs(b, _shares(op, b, size), dims)], dims, inside, arith.mulf, size)
 
 
-def _shares(op: Any, b: LinalgBuilder, size: list[int]) -> ir.Value:
+def _shares(op: Any, b: LinalgBuilder, size: Sequence[int]) -> ir.Value:
     """The gradient over its window's divisor."""
     attributes = op.operation.attributes
     grad = b.operand(op, 0)

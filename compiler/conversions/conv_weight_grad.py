@@ -13,7 +13,7 @@ from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, shape
 from .depthwise import depthwise_weight_grad
-from .patches import fit, patches
+from .patches import fit, patches, unpadded
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -23,7 +23,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     groups = ir.IntegerAttr(op.operation.attributes["groups"]).value
     grad = b.operand(op, 0)
     x = fit(b, b.operand(op, 1), window, shape(grad)[2:])
-    window = Window(window.kernel, window.stride, (0,) * len(kernel), window.dilation)
+    window = unpadded(window)
     if groups > 1 and inner == 1:
         return depthwise_weight_grad(b, grad, x, filters // groups, window)
     # Either way a product for each image is summed, or the batch is part of the product: the sums of

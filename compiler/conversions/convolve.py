@@ -15,7 +15,7 @@ from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
 from .depthwise import depthwise_convolve
-from .patches import fit, letters, patches, taps
+from .patches import fit, letters, patches, taps, unpadded
 
 
 def convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window, groups: int) -> ir.Value:
@@ -24,7 +24,7 @@ def convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window, gr
     Returns ``[N, F, *out]`` in f32.
     """
     x = fit(b, x, window, window.output_size(shape(x)[2:]))
-    window = Window(window.kernel, window.stride, (0,) * len(window.kernel), window.dilation)
+    window = unpadded(window)
     if groups > 1 and shape(weight)[1] == 1:
         return depthwise_convolve(b, x, weight, window)
     if groups == 1 and _is_direct(shape(x), shape(weight), window):

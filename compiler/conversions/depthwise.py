@@ -6,7 +6,6 @@ A depthwise convolution reads each element a few times and multiplies little: as
 positions that has all taps in its body it runs at the speed of memory.
 """
 
-import itertools
 import math
 
 from torch_mlir import ir
@@ -15,21 +14,18 @@ from torch_mlir.dialects import arith
 from pock.dialects.sparsebp.window import Window
 
 from .builder import Body, LinalgBuilder, convert_scalar, shape
-from .patches import letters
-
-_MOST_TAPS = 25
-"""Taps in one body: beyond, vector registers spill."""
+from .patches import MOST_TAPS, view_subscripts, views
 
 
 def depthwise_convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window) -> ir.Value:
     """The convolution of a fitted ``x [N, C, *in]`` with ``m`` filters a channel, ``[C·m, 1, *kernel]``."""
     batch, channels, *size = shape(x)
     out, multiplier = window.output_size(size), shape(weight)[0] // channels
-    read, at = _subscripts(window)
-    views = list(zip(_views(b, x, window), _tap_weights(b, weight, channels), strict=True))
+    read, at = view_subscripts(window)
+    taps = list(zip(views(b, x, window), _tap_weights(b, weight, channels), strict=True))
     total = b.full([batch, channels, multiplier, *out], 0.0, b.f32)
-    for start in range(0, len(views), _MOST_TAPS):
-        xs, weights = zip(*views[start : start + _MOST_TAPS], strict=True)
+    for start in range(0, len(taps), MOST_TAPS):
+        xs, weights = zip(*taps[start : start + MOST_TAPS], strict=True)
         spec = ", ".join([f"n c {read}"] * len(xs) + ["c m"] * len(xs)) + f" -> n c m {at}"
         total = b.generic(spec, [*xs, *weights], [total], _sum_of_products(b, len(xs)))
     return b.merge(total, [1, 2] + [1] * len(size))
@@ -43,12 +39,12 @@ def depthwise_weight_grad(
     One reduction over all positions that has a sum for each tap.
     """
     batch, channels, *_ = shape(x)
-    out, (read, at) = shape(grad)[2:], _subscripts(window)
+    out, (read, at) = shape(grad)[2:], view_subscripts(window)
     grad = b.reshape(grad, [[batch], [channels, multiplier], *([n] for n in out)])
-    views = _views(b, x, window)
+    taps = views(b, x, window)
     sums: list[ir.Value] = []
-    for start in range(0, len(views), _MOST_TAPS):
-        chunk = views[start : start + _MOST_TAPS]
+    for start in range(0, len(taps), MOST_TAPS):
+        chunk = taps[start : start + MOST_TAPS]
         spec = ", ".join([f"n c m {at}"] + [f"n c {read}"] * len(chunk))
         spec += " -> " + ", ".join(["c m"] * len(chunk))
         zeros = b.full([channels, multiplier], 0.0, b.f32)
@@ -56,20 +52,6 @@ def depthwise_weight_grad(
         sums.extend([found] if isinstance(found, ir.Value) else found)
     by_filter = b.transpose(b.merge(b.stack(sums), [1, 2]), [1, 0])
     return b.reshape(by_filter, [[channels * multiplier], [1, *window.kernel]])
-
-
-def _subscripts(window: Window) -> tuple[str, str]:
-    """Subscripts of the spatial dimensions of a view and of the output."""
-    o = letters("o", len(window.kernel))
-    return " ".join(f"{name}*{s}" for name, s in zip(o, window.stride, strict=True)), " ".join(o)
-
-
-def _views(b: LinalgBuilder, x: ir.Value, window: Window) -> list[ir.Value]:
-    """For each tap in row-major order what it reads of ``x``, strides not yet taken."""
-    batch, channels, *size = shape(x)
-    spans = [(o - 1) * s + 1 for o, s in zip(window.output_size(size), window.stride, strict=True)]
-    begins = [range(0, k * d, d) for k, d in zip(window.kernel, window.dilation, strict=True)]
-    return [b.slice(x, [0, 0, *at], [batch, channels, *spans]) for at in itertools.product(*begins)]
 
 
 def _tap_weights(b: LinalgBuilder, weight: ir.Value, channels: int) -> list[ir.Value]:

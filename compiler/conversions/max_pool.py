@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp.max_pool``."""
 
+from functools import reduce
 from typing import Any
 
 from torch_mlir import ir
@@ -11,19 +12,17 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, element
-from .patches import fit, letters, taps
+from .patches import MOST_TAPS, fit, unpadded, view_subscripts, views
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
-    """A maximum over the taps of the padded input; NaN wins, as in PyTorch."""
+    """The maximum of what the taps read of the padded input; NaN wins, as in PyTorch."""
     window, out = Window.of(op), shape_of(op.operation.results[0].type)
     x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
-    init = b.full(out, float("-inf"), element(x))
-    taps_only = b.empty(window.kernel, element(x))
-    return b.generic(pooling(window), [x, taps_only], [init], lambda v, _, top: arith.maximumf(v, top))
-
-
-def pooling(window: Window) -> str:
-    """Subscripts of the input, of the taps and of the result of pooling."""
-    o, k = letters("o", len(window.kernel)), letters("k", len(window.kernel))
-    return f"n c {taps(window)}, {' '.join(k)} -> n c {' '.join(o)}"
+    taps, (read, at) = views(b, x, unpadded(window)), view_subscripts(window)
+    top = b.full(out, float("-inf"), element(x))
+    for start in range(0, len(taps), MOST_TAPS):
+        chunk = taps[start : start + MOST_TAPS]
+        spec = ", ".join([f"n c {read}"] * len(chunk)) + f" -> n c {at}"
+        top = b.generic(spec, chunk, [top], lambda *values: reduce(arith.maximumf, reversed(values)))
+    return top

@@ -12,31 +12,36 @@ from torch_mlir.dialects import arith
 from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
-from .builder import LinalgBuilder, element
-from .max_pool import pooling
-from .patches import fit, letters
+from .builder import Body, LinalgBuilder, element, is_negative
+from .patches import MOST_TAPS, fit, letters, unpadded, view_subscripts, views
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
-    """A reduction that carries the maximum and its tap.
+    """One look at what each tap reads of the padded input, with the largest so far and its tap.
 
     Where nothing exceeds minus infinity the first tap that is not padding wins, as in PyTorch.
     """
     window, out = Window.of(op), shape_of(op.operation.results[0].type)
     x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
-    numbers = np.arange(np.prod(window.kernel), dtype=np.int32).reshape(window.kernel)
-
-    def later(value: ir.Value, tap: ir.Value, top: ir.Value, at: ir.Value) -> list[ir.Value]:
-        wins = arith.ori(
-            arith.cmpf(arith.CmpFPredicate.OGT, value, top), arith.cmpf(arith.CmpFPredicate.UNO, value, value)
-        )
-        return [arith.select(wins, value, top), arith.select(wins, tap, at)]
-
-    inits = [b.full(out, float("-inf"), element(x)), b.full(out, -1, b.i32)]
-    spec = pooling(window)
-    result = spec.split("->")[1]
-    _, argmax = b.generic(f"{spec},{result}", [x, b.dense(numbers)], inits, later)
+    taps, (read, at) = views(b, x, unpadded(window)), view_subscripts(window)
+    top, argmax = b.full(out, float("-inf"), element(x)), b.full(out, -1, b.i32)
+    for start in range(0, len(taps), MOST_TAPS):
+        chunk = taps[start : start + MOST_TAPS]
+        spec = ", ".join([f"n c {read}"] * len(chunk)) + f" -> n c {at}, n c {at}"
+        top, argmax = b.generic(spec, chunk, [top, argmax], _latest_maximum(b, start))
     return _or_first(b, argmax, window, out[2:])
+
+
+def _latest_maximum(b: LinalgBuilder, first_tap: int) -> Body:
+    def body(*scalars: ir.Value) -> list[ir.Value]:
+        *values, top, at = scalars
+        for tap, value in enumerate(values, start=first_tap):
+            larger = arith.cmpf(arith.CmpFPredicate.OGT, value, top)
+            wins = arith.ori(larger, arith.cmpf(arith.CmpFPredicate.UNO, value, value))
+            top, at = arith.select(wins, value, top), arith.select(wins, arith.constant(b.i32, tap), at)
+        return [top, at]
+
+    return body
 
 
 def _or_first(b: LinalgBuilder, argmax: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
@@ -50,7 +55,6 @@ def _or_first(b: LinalgBuilder, argmax: ir.Value, window: Window, out: Sequence[
     o = " ".join(letters("o", len(out)))
 
     def choose(tap: ir.Value, fallback: ir.Value, _: ir.Value) -> ir.Value:
-        found = arith.cmpi(arith.CmpIPredicate.sge, tap, arith.constant(b.i32, 0))
-        return arith.select(found, tap, fallback)
+        return arith.select(is_negative(tap), fallback, tap)
 
     return b.generic(f"n c {o}, {o} -> n c {o}", [argmax, b.dense(first)], [b.like(argmax)], choose)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Windows over ``[N, C, *spatial]``: padding to fit, subscripts, and patches."""
 
+import itertools
 from collections.abc import Sequence
 
 from torch_mlir import ir
@@ -9,6 +10,9 @@ from torch_mlir import ir
 from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, element, shape
+
+MOST_TAPS = 25
+"""Taps to unroll in one body: beyond, vector registers spill."""
 
 
 def letters(prefix: str, rank: int) -> list[str]:
@@ -26,6 +30,25 @@ def taps(window: Window) -> str:
 def is_pointwise(window: Window) -> bool:
     """Whether each position is a window of its own."""
     return all(k == 1 for k in window.kernel) and all(s == 1 for s in window.stride)
+
+
+def views(b: LinalgBuilder, x: ir.Value, window: Window) -> list[ir.Value]:
+    """For each tap in row-major order what it reads of a fitted ``x``, strides not yet taken."""
+    batch, channels, *size = shape(x)
+    spans = [(o - 1) * s + 1 for o, s in zip(window.output_size(size), window.stride, strict=True)]
+    begins = [range(0, k * d, d) for k, d in zip(window.kernel, window.dilation, strict=True)]
+    return [b.slice(x, [0, 0, *at], [batch, channels, *spans]) for at in itertools.product(*begins)]
+
+
+def view_subscripts(window: Window) -> tuple[str, str]:
+    """Subscripts of the spatial dimensions of a view and of the output."""
+    o = letters("o", len(window.kernel))
+    return " ".join(f"{name}*{s}" for name, s in zip(o, window.stride, strict=True)), " ".join(o)
+
+
+def unpadded(window: Window) -> Window:
+    """The window over an input that ``fit`` has padded."""
+    return Window(window.kernel, window.stride, (0,) * len(window.kernel), window.dilation)
 
 
 def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], fill: float = 0.0) -> ir.Value:

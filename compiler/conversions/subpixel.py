@@ -10,16 +10,19 @@ Output position ``o`` of a window of stride ``s``, padding ``p`` and dilation ``
 al., "Real-time single image and video super-resolution" (CVPR 2016).
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch_mlir import ir
+from torch_mlir.dialects import arith
 
 from pock.dialects.sparsebp.window import Window
 
-from .builder import LinalgBuilder, shape
-from .patches import letters
+from .builder import Body, LinalgBuilder, shape
+from .patches import MOST_TAPS, letters
 
 
 @dataclass(frozen=True)
@@ -86,21 +89,50 @@ def tap_table(
     return np.where(valid, flat, -1).astype(np.int32)
 
 
-def gather_spec(rank: int) -> tuple[str, str, str]:
-    """Subscripts of padded outputs, of the tap table and of the interleaved result."""
-    q, r, e = letters("q", rank), letters("r", rank), letters("e", rank)
-    read = " ".join(f"{quotient}+{offset}" for quotient, offset in zip(q, e, strict=True))
-    result = " ".join(f"{quotient} {phase}" for quotient, phase in zip(q, r, strict=True))
-    return f"n c {read}", " ".join(r + e), f"n c {result}"
-
-
 def pad_outputs(b: LinalgBuilder, value: ir.Value, dims: Sequence[Phases], fill: float = 0.0) -> ir.Value:
     """``value [N, C, *out]`` padded or cropped such that every offset of every quotient is in it."""
     pads = [dim.padding(n) for dim, n in zip(dims, shape(value)[2:], strict=True)]
     return b.pad(value, [0, 0, *(low for low, _ in pads)], [0, 0, *(high for _, high in pads)], fill)
 
 
-def interleave(b: LinalgBuilder, value: ir.Value, size: Sequence[int]) -> ir.Value:
-    """``[N, C, q0, r0, q1, r1, …]`` as ``[N, C, *size]``, what is too much cut off."""
-    merged = b.merge(value, [1, 1] + [2] * len(size))
-    return b.slice(merged, [0] * (len(size) + 2), [*shape(merged)[:2], *size])
+def gather(
+    b: LinalgBuilder,
+    values: Sequence[ir.Value],
+    dims: Sequence[Phases],
+    table: "np.ndarray[Any, Any]",
+    share: Callable[..., ir.Value],
+    size: Sequence[int],
+) -> ir.Value:
+    """``[N, C, *size]`` in f32: for each input position the sum of ``share`` over the offsets.
+
+    ``share`` is a function of the scalars of ``values`` (as ``pad_outputs`` leaves them) at an offset and
+    of ``table`` (``[*phase, *offset]``) for its phase. The offsets are unrolled.
+    """
+    rank = len(dims)
+    batch, channels = shape(values[0])[:2]
+    quotients = [dim.quotients for dim in dims]
+    q, r = letters("q", rank), letters("r", rank)
+    read, phase = f"n c {' '.join(q)}", " ".join(r)
+    result = " ".join(f"{quotient} {phase}" for quotient, phase in zip(q, r, strict=True))
+    offsets = list(itertools.product(*(range(dim.offsets) for dim in dims)))
+    by_offset = np.moveaxis(table, range(rank, 2 * rank), range(rank))
+    total = b.full([batch, channels, *(n for dim in dims for n in (dim.quotients, dim.stride))], 0.0, b.f32)
+    for start in range(0, len(offsets), MOST_TAPS):
+        chunk = offsets[start : start + MOST_TAPS]
+        inputs = [b.slice(v, [0, 0, *at], [batch, channels, *quotients]) for at in chunk for v in values]
+        tables = [b.dense(by_offset[at]) for at in chunk]
+        spec = ", ".join([read] * len(inputs) + [phase] * len(tables)) + f" -> n c {result}"
+        total = b.generic(spec, [*inputs, *tables], [total], _sum_of_shares(share, len(values), len(chunk)))
+    merged = b.merge(total, [1, 1] + [2] * rank)
+    return b.slice(merged, [0] * (rank + 2), [batch, channels, *size])
+
+
+def _sum_of_shares(share: Callable[..., ir.Value], width: int, count: int) -> Body:
+    def body(*scalars: ir.Value) -> ir.Value:
+        *inputs, total = scalars
+        for i in range(count):
+            entry = inputs[width * count + i]
+            total = arith.addf(total, share(*inputs[width * i : width * (i + 1)], entry))
+        return total
+
+    return body

@@ -30,13 +30,16 @@ def uniform_case(shape: tuple[int, ...], seed: int, step: int, stream: int) -> C
     return case
 
 
-def scaled_case(shape: tuple[int, ...]) -> Case:
-    """Numbers that are used where they are drawn, in loops of the shape's dimensions."""
-    x = torch.arange(float(np.prod(shape))).reshape(shape)
-    case = Case([torch.tensor(3), torch.tensor(4), x], note=f"x * random_uniform {shape}")
-    (name, numbers), type_ = draw(case, shape, 3, 4, 5), vtensor(x)
-    product = case.value(f"torch.aten.mul.Tensor %a2, {name} : {type_}, {type_} -> {type_}")
-    case.returns(product, x * numbers)
+def product_case(shape: tuple[int, ...]) -> Case:
+    """Numbers that are drawn where a matrix product is scaled by them: in tiles of two dimensions."""
+    a, b = torch.arange(12.0).reshape(3, 4), torch.arange(20.0).reshape(4, 5)
+    product = a @ b
+    case = Case([torch.tensor(3), torch.tensor(4), a, b], note=f"mm * random_uniform {shape}")
+    type_ = vtensor(product)
+    name = case.value(f"torch.aten.mm %a2, %a3 : {vtensor(a)}, {vtensor(b)} -> {type_}")
+    drawn, numbers = draw(case, shape, 3, 4, 5)
+    scaled = case.value(f"torch.aten.mul.Tensor {name}, {drawn} : {type_}, {vtensor(numbers)} -> {type_}")
+    case.returns(scaled, product * numbers)
     return case
 
 
@@ -47,8 +50,8 @@ def test_random_uniform(tmp_path: Path) -> None:
         uniform_case((6,), -1, 2**40 + 5, 2**31 + 9),
         uniform_case((), 42, 1, 2),
         uniform_case((2, 1, 1, 1), 42, 1, 2),
-        scaled_case((3, 4)),
-        scaled_case((2, 3, 4)),
+        product_case((3, 1)),
+        product_case((3, 5)),
     ]
     check(cases, tmp_path, tolerance=0.0)
 
