@@ -72,7 +72,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _trace(task: TrainingTask) -> TrainingProgram:
-    batch = (*task.inputs, *task.targets)
+    # Copies, because PyTorch's exporter takes arguments that are one tensor for one argument.
+    batch = tuple(tensor.detach().clone() for tensor in (*task.inputs, *task.targets))
     step, evaluate = _entry_points(task)
     trained, evaluated = _export(step, batch, "training"), _export(evaluate, batch, "evaluation")
     check_differentiable(trained)

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from pock.compiler.frontend.modes import training_mode
 from pock.compiler.frontend.task import TrainingTask
 from pock.dialects.sparsebp import Mask
-from tests.philox import random_mask
+from tests.philox import random_mask, random_uniform
 
 Batch = tuple[Sequence[Tensor], Sequence[Tensor]]
 
@@ -28,8 +28,8 @@ class Trained:
     tensors: dict[str, np.ndarray]
 
 
-class _Dropout(TorchFunctionMode):
-    """Dropout with the bits that a compiled program draws in the step ``step``."""
+class _Draws(TorchFunctionMode):
+    """Dropout and ``torch.rand`` with what a compiled program draws in the step ``step``."""
 
     def __init__(self, seed: int, step: int) -> None:
         super().__init__()
@@ -37,15 +37,22 @@ class _Dropout(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not torch.nn.functional.dropout:
-            return func(*args, **kwargs)
-        x, p = args[0], args[1] if len(args) > 1 else kwargs.get("p", 0.5)
-        training = args[2] if len(args) > 2 else kwargs.get("training", True)
+        if func is torch.nn.functional.dropout:
+            return self._dropout(*args, **kwargs)
+        if func is torch.rand:
+            size = args[0] if isinstance(args[0], Sequence) else args
+            return torch.from_numpy(random_uniform(self.seed, self.step, self._next(), tuple(size)))
+        return func(*args, **kwargs)
+
+    def _dropout(self, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training or p == 0:
             return x
-        bits = random_mask(self.seed, self.step, self.stream, 1 - p, tuple(x.shape))
-        self.stream += 1
+        bits = random_mask(self.seed, self.step, self._next(), 1 - p, tuple(x.shape))
         return x * torch.from_numpy(bits).to(x.dtype) / (1 - p)
+
+    def _next(self) -> int:
+        self.stream += 1
+        return self.stream - 1
 
 
 def train(
@@ -70,7 +77,7 @@ def train(
             name: _whole(full[name], leaves[name], *masks[name]) if name in leaves else full[name]
             for name in full
         }
-        with training_mode(model, task.batch_norm), _Dropout(seed, step):
+        with training_mode(model, task.batch_norm), _Draws(seed, step):
             outputs = torch.func.functional_call(model, whole, tuple(inputs))
             loss = task.loss(outputs, *targets)
         update.zero_grad()
