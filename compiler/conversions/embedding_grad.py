@@ -10,7 +10,7 @@ from torch_mlir.dialects import arith, tensor
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, loop_index, shape, to_index
-from .embedding import rows_at
+from .embedding import narrow, rows_at
 
 _FEW_ROWS = 256
 """Up to this many rows the product with a one-hot matrix is cheaper than following chains."""
@@ -24,7 +24,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     attributes = op.operation.attributes
     rows, width = shape_of(op.operation.results[0].type)
     grad = b.flatten(b.cast(b.operand(op, 0), b.f32), keep=1)
-    indices = b.flatten(b.cast(b.operand(op, 1), b.i32))
+    indices = narrow(b, b.flatten(b.operand(op, 1)))
     first_row = ir.IntegerAttr(attributes["first_row"]).value
     padding = ir.IntegerAttr(attributes["padding_idx"]).value
     indices = _relative(b, indices, first_row, padding)
