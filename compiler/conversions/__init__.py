@@ -32,6 +32,7 @@ _REGISTRY = {
     "torch.aten.avg_pool1d": "avg_pool:convert",
     "torch.aten.avg_pool2d": "avg_pool:convert",
     "torch.aten.avg_pool3d": "avg_pool:convert",
+    "torch.aten.constant_pad_nd": "constant_pad:convert",
     "torch.aten.convolution": "convolution:convert",
     "torch.aten.embedding": "embedding:convert",
 }
