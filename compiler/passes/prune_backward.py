@@ -16,7 +16,7 @@ from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import is_vtensor
 
 from .base import Pass, fail_at
-from .simplify import Simplify
+from .simplify import Simplify, erase_unused
 from .sinking import select, sink
 
 SELECTION = "sparsebp.select_channels"
@@ -50,8 +50,10 @@ class PruneBackward(Pass):
     def apply(self, module: ir.Module) -> None:
         _mask_updates(module)
         step = step_of(module)
-        while _sink_all(operations(step, SELECTION)):
-            pass
+        erase_unused(step)
+        while _sink_to_the_end(step):
+            # What a smaller gradient no longer needs is no user of other values: they may be sliced now.
+            erase_unused(step)
         Simplify().apply(module)
         _hoist_all(step)
 
@@ -87,8 +89,16 @@ def _slice(update: Any, mask: Mask, dimensions: list[str]) -> None:
 # -- sinking ------------------------------------------------------------------------------------
 
 
+def _sink_to_the_end(step: Any) -> bool:
+    """Move selections as deep as they go. False if they are there already."""
+    moved = False
+    while _sink_all(operations(step, SELECTION)):
+        moved = True
+    return moved
+
+
 def _sink_all(selections: list[Any]) -> bool:
-    """Move each selection to the operands of what it selects from. False if all are as deep as they go."""
+    """Move each selection to the operands of what it selects from. False if none can be moved."""
     by_source: dict[ir.Value, list[Any]] = {}
     for op in selections:
         by_source.setdefault(op.operation.operands[0], []).append(op)

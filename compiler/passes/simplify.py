@@ -19,7 +19,8 @@ class Simplify(Pass):
 
     MLIR's own canonicalization and CSE run too, but know no memory effects of the torch dialect's
     operations and so keep every one of them. In a training program tensors are values: an operation
-    that does not write state only computes its results. ::
+    that does not write state only computes its results. Reads of state stay apart where it is written
+    between them, and so do draws from PyTorch's random generator, in-place operations and control flow. ::
 
         %0 = torch.aten.exp %x : !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
         %1 = torch.aten.exp %x : !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
@@ -40,29 +41,47 @@ class Simplify(Pass):
         run_mlir_passes(module, "builtin.module(canonicalize,cse)")
         for function in functions(module).values():
             _merge(function)
-            _erase_unused(function)
+            erase_unused(function)
+
+
+#: Functions of ATen that draw from the generator; names of those in place end in an underscore.
+_RANDOM = {
+    "bernoulli", "dropout", "exponential", "feature_dropout", "multinomial", "native_dropout", "normal",
+    "normal_functional", "poisson", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
+    "randperm", "rrelu", "rrelu_with_noise", "rrelu_with_noise_functional", "uniform",
+}  # fmt: skip
 
 
 def only_computes(op: Any) -> bool:
     """Whether an operation has results and no effect besides."""
-    name: str = op.operation.name
-    if not op.operation.results:
+    operation = op.operation
+    name: str = operation.name
+    if not operation.results or len(operation.regions):
         return False
-    return name.startswith(("torch.", "torch_c.")) or (name.startswith("sparsebp.") and name != "sparsebp.read")
+    if name == "torch.operator":
+        name = ir.StringAttr(operation.attributes["name"]).value
+    if name.startswith("torch.aten."):
+        function = name.split(".")[2]
+        return function not in _RANDOM and not function.endswith("_")
+    if name.startswith("sparsebp."):
+        return name != "sparsebp.read"
+    return name.startswith("torch.") or name in ("torch_c.to_builtin_tensor", "torch_c.from_builtin_tensor")
 
 
 def _merge(function: Any) -> None:
+    """Replace operations by earlier ones that compute the same."""
     seen: dict[tuple[Any, ...], Any] = {}
     for op in operations(function):
         if not only_computes(op):
             continue
         operation = op.operation
         attributes = operation.attributes
+        named = [attributes[i] for i in range(len(attributes))]
         key = (
             operation.name,
             tuple(operation.operands),
-            tuple(str(attributes[i]) for i in range(len(attributes))),
-            tuple(str(result.type) for result in operation.results),
+            tuple((attribute.name, attribute.attr) for attribute in named),
+            tuple(result.type for result in operation.results),
         )
         first = seen.setdefault(key, operation)
         if first is not operation:
@@ -71,7 +90,8 @@ def _merge(function: Any) -> None:
             operation.erase()
 
 
-def _erase_unused(function: Any) -> None:
+def erase_unused(function: Any) -> None:
+    """Erase the operations of ``function`` that compute or read what nothing needs."""
     for op in reversed(operations(function)):
         unused = not any(True for result in op.operation.results for _ in result.uses)
         if unused and (only_computes(op) or op.operation.name == "sparsebp.read"):

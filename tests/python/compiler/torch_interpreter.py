@@ -164,7 +164,7 @@ def _check(what: str, value: Any, type_: ir.Type) -> None:
 
 def _dispatch(name: str, operands: list[Any]) -> Any:
     """Call ``aten.X.Y``; torch-mlir gives every argument of the schema, in order."""
-    if name == "aten.view":
+    if name in ("aten.view", "aten._unsafe_view"):
         name = "aten.reshape"  # values of the program have no strides that a view could be incompatible with
     namespace, function, *overload = name.split(".")
     target = getattr(getattr(torch.ops, namespace), function)

@@ -71,7 +71,7 @@ def _mask(draw: st.DrawFn, size: int, dimension: str | None) -> Mask:
 
 @pytest.mark.parametrize("name", _TASKS)
 @given(data=st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_gradients_are_parts_of_whole_ones(name: str, data: st.DataObject) -> None:
     task, program, outputs, gradients = _traced(name)
     module = program.copy_module()
