@@ -8,10 +8,14 @@ off, and from there to the end.
 
 import io
 import json
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,9 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler.tools.binaries import find_tool
 
-from .analysis.state_hazards import StepAnalysis, analyse_step
+from .analysis.state_hazards import Analysis
 from .errors import PockError
+from .in_place import InPlaceModule
 
 METADATA_KEY = "pock.metadata"
 
@@ -31,7 +36,13 @@ _NO_LIMIT = 1 << 62
 #: just-in-time compiler inside the compiler, takes four fifths of the time to compile MobileNetV2.
 _COMMON_FLAGS = ("--iree-opt-const-eval=false",)
 
-_DIAGNOSTIC = re.compile(r"^(?P<where>.+?:\d+:\d+|<unknown>|.*?): error: (?P<what>.*)$")
+#: Files in the folder that iree-compile runs in; its messages name the input so.
+_INPUT, _OUTPUT, _ARCHIVE = "input.mlir", "output", "parameters.safetensors"
+
+_DIAGNOSTIC = re.compile(r"^(?P<where>\S.*?): error: (?P<what>.+)$")
+
+#: Of one message of iree-compile, which may quote a whole operation.
+_LONGEST_MESSAGE = 300
 
 
 class CodegenError(PockError):
@@ -57,48 +68,59 @@ class Request:
 
     text: str
     flags: Sequence[str]
-    parameters: Path
+    parameters: bytes
     scope: str
     embed: bool
 
 
-def generate(request: Request, metadata: Any) -> Generated:
-    """Compile to a ``.vmfb`` whose ``@init`` carries ``metadata(analysis)`` as reflection (JSON).
+Describe = Callable[[Analysis, Mapping[int, str]], Mapping[str, Any]]
+"""The metadata of a program, from its analysis and what could not be donated."""
+
+
+def generate(request: Request, metadata: Describe) -> Generated:
+    """Compile to a ``.vmfb`` whose ``@init`` carries ``metadata``'s result as reflection (JSON).
 
     Raises ``CodegenError`` with the user's source lines where IREE gives them.
     """
-    with tempfile.TemporaryDirectory(prefix="pock-") as folder:
-        return _generate(request, metadata, Path(folder))
+    with _scratch() as folder:
+        if request.embed:
+            (folder / _ARCHIVE).write_bytes(request.parameters)
+        return _generate(request, metadata, folder)
 
 
-def _generate(request: Request, metadata: Any, folder: Path) -> Generated:
-    copied: dict[int, str] = {}
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards, unless iree-compile crashed in it."""
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="pock-"))
+        yield folder
+    except _Crash as crash:
+        folder = None
+        raise CodegenError(str(crash)) from None
+    except OSError as error:
+        raise CodegenError(
+            f"cannot keep temporary files in {folder or 'TMPDIR'}: {error.strerror or error}"
+        ) from None
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _generate(request: Request, metadata: Describe, folder: Path) -> Generated:
+    source = InPlaceModule(request.text)
     while True:
-        text = without_donation(request.text, copied)
+        text = source.text()
         stream = _run_iree(text.encode(), request, folder, ["--compile-to=stream", "--emit-mlir-bytecode"])
         with ir.Context():
             module = ir.Module.parse(stream)
-            analysis = analyse_step(module)
-            if not analysis.hazards:
-                _attach_metadata(module, metadata(analysis, copied))
+            if (step := source.check(module)) is not None:
+                _attach_metadata(module, metadata(step, source.copied))
                 buffer = io.BytesIO()
                 module.operation.write_bytecode(buffer)
                 break
-        copied |= analysis.hazards
     vmfb = _run_iree(buffer.getvalue(), request, folder, ["--compile-from=stream"])
-    return Generated(vmfb, analysis.transient_bytes, copied)
-
-
-def without_donation(text: str, arguments: Mapping[int, str]) -> str:
-    """The module's text with the given arguments of ``@step`` no longer donated."""
-    if not arguments:
-        return text
-    start = text.index("func.func @step(")
-    end = text.index("\n", start)
-    header = text[start:end]
-    for i in arguments:
-        header = re.sub(rf"(%arg{i}: tensor<[^>]*>) \{{iree\.abi\.output = \d+ : index\}}", r"\1", header)
-    return text[:start] + header + text[end:]
+    return Generated(vmfb, step.transient_bytes, source.copied)
 
 
 def _attach_metadata(module: ir.Module, metadata: Mapping[str, Any]) -> None:
@@ -116,38 +138,62 @@ def _attach_metadata(module: ir.Module, metadata: Mapping[str, Any]) -> None:
     raise ValueError("no function @init at the stream phase")
 
 
+# -- iree-compile -------------------------------------------------------------------------------
+
+
+class _Crash(Exception):
+    """iree-compile ended as it must not; the folder it ran in is to stay."""
+
+
 def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str]) -> bytes:
-    """One run of iree-compile; its output."""
-    given, output = folder / "input.mlir", folder / "output"
-    given.write_bytes(source)
-    command = [find_tool("iree-compile"), str(given), "-o", str(output), *_COMMON_FLAGS, *request.flags, *phase]
+    """One run of iree-compile in ``folder``; its output."""
+    (folder / _INPUT).write_bytes(source)
+    command = ["iree-compile", _INPUT, "-o", _OUTPUT, *_COMMON_FLAGS, *request.flags, *phase]
     if request.embed:
-        command.append(f"--iree-parameter-import={request.scope}={request.parameters}")
+        command.append(f"--iree-parameter-import={request.scope}={_ARCHIVE}")
         command.append(f"--iree-parameter-import-maximum-size={_NO_LIMIT}")
+    output = folder / _OUTPUT
+    output.unlink(missing_ok=True)
+    done = _run(command, folder)
+    if done.returncode == 0 and output.exists():
+        return output.read_bytes()
+    if done.returncode > 0 and (errors := _errors(done.stderr)):
+        raise CodegenError(f"iree-compile rejected the program: {'; '.join(errors[:3])}")
+    # A full disk is not to hide the crash.
+    with suppress(OSError):
+        (folder / "command.txt").write_text(shlex.join(command) + "\n")
+        (folder / "stderr.txt").write_text(done.stderr)
+    status = done.returncode
+    how = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
+    raise _Crash(f"iree-compile {how}; input, command and output are in {folder}")
+
+
+def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        tool = find_tool(command[0])
+        # Its own temporary files go where they are cleared away, even if it is killed.
+        return subprocess.run(
+            [tool, *command[1:]], cwd=folder, env={**os.environ, "TMPDIR": str(folder)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+    except ValueError as error:
+        raise CodegenError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
     except OSError as error:
         raise CodegenError(f"cannot run iree-compile: {error.strerror}") from None
-    if done.returncode == 0:
-        return output.read_bytes()
-    raise CodegenError(_explain(done.returncode, done.stderr, source, command, str(given)))
 
 
-def _explain(status: int, stderr: str, source: bytes, command: Sequence[str], given: str) -> str:
-    """One line: the first errors of iree-compile with their places, or where a crash can be reproduced."""
-    errors = []
+def _errors(stderr: str) -> list[str]:
+    """The errors among the messages of iree-compile, each once, as ``place: what``."""
+    found: dict[str, None] = {}
     for line in stderr.splitlines():
-        match = _DIAGNOSTIC.match(line)
-        if match and match["what"] not in errors:
-            errors.append(f"{match['where']}: {match['what']}".replace(given, "input.mlir"))
-    if status > 0 and errors:
-        return "iree-compile rejected the program: " + "; ".join(errors[:3])
-    folder = Path(tempfile.mkdtemp(prefix="pock-crash-"))
-    (folder / "input.mlir").write_bytes(source)
-    (folder / "command.txt").write_text(" ".join(command).replace(given, "input.mlir") + "\n")
-    (folder / "stderr.txt").write_text(stderr)
-    how = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
-    return f"iree-compile {how}; input, command and output are in {folder}"
+        if match := _DIAGNOSTIC.match(line):
+            found[f"{match['where']}: {_shortened(match['what'])}"] = None
+    return list(found)
 
 
-__all__ = ["METADATA_KEY", "CodegenError", "Generated", "Request", "StepAnalysis", "generate"]
+def _shortened(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 3]}..."
+
+
+__all__ = ["METADATA_KEY", "Analysis", "CodegenError", "Generated", "Request", "generate"]

@@ -3,7 +3,6 @@
 """The way through the compiler: training program, scheme, optimizer and target to an artifact."""
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -212,11 +211,8 @@ def compile_program(
     text = str(module.operation.get_asm(enable_debug_info=True))
     if progress is not None:
         progress("iree-compile")
-    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-        file.write(archive)
-        file.flush()
-        request = Request(text, chosen.compile_flags(), Path(file.name), SCOPE, parameters == "embedded")
-        generated = generate(request, lambda analysis, copied: _with_memory(described, analysis, copied))
+    request = Request(text, chosen.compile_flags(), archive, SCOPE, parameters == "embedded")
+    generated = generate(request, lambda analysis, copied: _with_memory(described, analysis, copied))
     metadata = json.loads(json.dumps(_with_memory(described, generated, generated.copied)))
     return Artifact(
         generated.vmfb,

@@ -1,73 +1,96 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Proving that updating state in place is safe, on IREE's stream-level IR.
+"""Proving on IREE's stream-level IR that a function writes what it may write, and when it may.
 
 State whose argument carries ``iree.abi.output`` lives in one buffer before and after a step. IREE does
-not see that a later read of the old value conflicts with the write, so it is checked here: once a
-buffer has been written, nothing may read it; nothing may touch it beside the write; and a dispatch
-that both reads and writes it must read each element only where it writes it.
+not see that a later read of the old value conflicts with the write, so it is checked here. Once a buffer
+has been written, nothing may read it; nothing may touch it beside the write; a dispatch that both reads
+and writes it must read each element only where it writes it; and no other result may be in it. What is
+not understood counts as unsafe.
+
+Any other argument is the caller's and must not be written. IREE does write to it where a function updates
+a slice of an argument that it needs no longer (iree-org/iree issue 16168).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from iree.compiler import ir
 
+from .dispatch_updates import reads, updates_in_place
+
 READ, WRITE = 1, 2
 
+_EXECUTE = "stream.cmd.execute"
+_CONCURRENT = "stream.cmd.concurrent"
+_SERIAL = "stream.cmd.serial"
 
-@dataclass
-class _Resource:
-    """What happened so far to one donated buffer."""
+#: Operations of a function whose result is a buffer that they are given, and those that only look at what
+#: it is.
+_FORWARDING = (
+    "stream.tensor.import", "stream.tensor.export", "stream.resource.subview", "stream.timepoint.await",
+)  # fmt: skip
+_NEUTRAL = ("hal.buffer_view.assert", "util.return")
 
-    argument: int
-    written: bool = False
+#: Commands that are understood; the latter move no data.
+_COMMANDS = ("stream.cmd.dispatch", "stream.cmd.copy", "stream.cmd.fill")
+_NEUTRAL_COMMANDS = ("stream.cmd.flush", "stream.cmd.invalidate")
+
+
+@dataclass(eq=False)
+class _Buffer:
+    """An argument's buffer, the result that lives in it if it is donated, and what is wrong, if anything."""
+
+    result: int | None
     problem: str | None = None
+
+    def blame(self, problem: str) -> None:
+        self.problem = self.problem or problem
 
 
 @dataclass(frozen=True)
 class _Access:
-    """One command's access to a donated buffer."""
+    """One command's access to an argument's buffer."""
 
-    resource: _Resource
+    buffer: _Buffer
     kind: int
     command: str
 
 
 @dataclass
-class StepAnalysis:
-    """What the stream-level IR of a step says: hazards by argument index, and transient memory."""
+class Analysis:
+    """What the stream-level IR of a function says."""
 
     hazards: dict[int, str] = field(default_factory=dict)
+    """Index of a donated argument -> why it cannot be updated in place."""
+
+    overwritten: list[int] = field(default_factory=list)
+    """Indices of arguments that are not donated and are written all the same."""
+
     transient_bytes: int = 0
 
 
-def analyse_step(module: ir.Module, name: str = "step") -> StepAnalysis:
-    """Check every donated argument of the function ``name`` of a module at the stream phase."""
+def analyse(module: ir.Module, name: str, donated: Mapping[int, int]) -> Analysis:
+    """Check the function ``name`` of a module at the stream phase.
+
+    ``donated`` maps the index of an argument to the index of the result that lives in its storage. Raises
+    ``ValueError`` if there is no such function.
+    """
     function = _function(module, name)
-    result = StepAnalysis()
-    roots: dict[Any, _Resource] = {}
-    block = function.regions[0].blocks[0]
-    if len(function.regions[0].blocks) != 1:
-        raise ValueError(f"@{name} has control flow at the stream phase; it cannot be checked")
-    arguments = {argument: i for i, argument in enumerate(block.arguments)}
-    executables = _executables(module)
-    for op in (o.operation for o in block.operations):
-        if op.name == "stream.tensor.import" and "consume" in op.attributes:
-            roots[op.results[0]] = _Resource(arguments[op.operands[0]])
-        elif op.name == "stream.timepoint.await":
-            for operand, output in zip(op.operands, op.results, strict=False):
-                if operand in roots:
-                    roots[output] = roots[operand]
-        elif op.name == "stream.resource.alloca":
-            result.transient_bytes += _constant(op.operands[0]) or 0
-        elif op.name == "stream.cmd.execute":
-            _execute(op, roots, executables)
-    for resource in roots.values():
-        if resource.problem is not None:
-            result.hazards[resource.argument] = resource.problem
-    return result
+    blocks = list(function.regions[0].blocks)
+    if len(blocks) > 1 and donated:
+        return Analysis(dict.fromkeys(donated, f"@{name} has branches, which are not followed"))
+    step = _Step(function, _executables(module))
+    buffers = [_Buffer(donated.get(i)) for i in range(len(blocks[0].arguments))]
+    for argument, buffer in zip(blocks[0].arguments, buffers, strict=True):
+        step.follow(argument, buffer)
+    written = step.check()
+    return Analysis(
+        {i: b.problem for i, b in enumerate(buffers) if i in donated and b.problem is not None},
+        [i for i, b in enumerate(buffers) if i not in donated and b in written],
+        sum(_allocated(op.operation) for block in blocks for op in block.operations),
+    )
 
 
 def _function(module: ir.Module, name: str) -> Any:
@@ -88,154 +111,190 @@ def _executables(module: ir.Module) -> dict[str, Any]:
     }
 
 
-def _constant(value: Any) -> int | None:
-    owner = value.owner
+def _allocated(op: Any) -> int:
+    """The bytes that an operation allocates, as far as they are known."""
+    if op.name != "stream.resource.alloca":
+        return 0
+    owner = op.operands[0].owner
     if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return None
+        return 0
     return ir.IntegerAttr(owner.attributes["value"]).value
 
 
-# -- commands -----------------------------------------------------------------------------------
+# -- a step -------------------------------------------------------------------------------------
+
+
+class _Step:
+    """A function at the stream phase, and which of its values are its arguments' buffers."""
+
+    def __init__(self, function: Any, executables: Mapping[str, Any]) -> None:
+        self._function = function
+        self._executables = executables
+        self._buffers: dict[Any, _Buffer] = {}
+
+    def follow(self, value: Any, buffer: _Buffer) -> None:
+        """``value`` is the buffer or a part of it, and so is what is made of it."""
+        self._buffers[value] = buffer
+        for use in value.uses:
+            op = use.owner.operation
+            if op.parent != self._function:
+                buffer.blame(f"'{op.name}' in a nested region uses the state")
+            elif op.name in _FORWARDING:
+                self.follow(op.results[use.operand_number if len(op.results) > 1 else 0], buffer)
+            elif op.name == _EXECUTE:
+                self._capture(op, use.operand_number, buffer)
+            elif op.name not in _NEUTRAL:
+                buffer.blame(f"'{op.name}' uses the state in a way that is not understood")
+
+    def _capture(self, execute: Any, operand: int, buffer: _Buffer) -> None:
+        """The buffer is an operand of ``execute``, whose commands know it as an argument of its block."""
+        argument = execute.regions[0].blocks[0].arguments[operand]
+        self._buffers[argument] = buffer
+        for use in argument.uses:
+            op = use.owner.operation
+            if op.name not in (*_COMMANDS, *_NEUTRAL_COMMANDS) or not _runs_in(op, execute):
+                buffer.blame(f"'{op.name}' uses the state in a way that is not understood")
+
+    def check(self) -> set[_Buffer]:
+        """Blame each buffer for what is not safe about donating it; those that are written."""
+        done: list[tuple[Any, list[_Access]]] = []
+        for op in self._operations():
+            if op.name == _EXECUTE:
+                accesses = list(self._serial(op))
+                for earlier, before in done:
+                    if not _awaits(op, earlier):
+                        _check_beside([before, accesses])
+                done.append((op, accesses))
+        written: set[_Buffer] = set()
+        for access in (access for _, accesses in done for access in accesses):
+            if access.kind & READ and access.buffer in written:
+                access.buffer.blame(f"{access.command} reads the state after its update")
+            if access.kind & WRITE:
+                written.add(access.buffer)
+        for op in self._operations():
+            returned = [self._buffers.get(value) for value in op.operands if op.name == "util.return"]
+            for i, buffer in enumerate(returned):
+                if buffer in written and i != buffer.result:
+                    buffer.blame(f"result {i} is in the state's storage too")
+        return written
+
+    def _operations(self) -> Iterator[Any]:
+        for block in self._function.regions[0].blocks:
+            for op in block.operations:
+                yield op.operation
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def _serial(self, op: Any) -> Iterator[_Access]:
+        """The accesses of commands that run one after the other, in order."""
+        for inner in op.regions[0].blocks[0].operations:
+            yield from self._command(inner.operation)
+
+    def _concurrent(self, op: Any) -> Iterator[_Access]:
+        """The accesses of commands without an order."""
+        commands = [list(self._command(inner.operation)) for inner in op.regions[0].blocks[0].operations]
+        _check_beside(commands)
+        for accesses in commands:
+            yield from accesses
+
+    def _command(self, op: Any) -> Iterator[_Access]:
+        """The accesses of one command to arguments' buffers; reads before writes."""
+        if op.name == _CONCURRENT:
+            yield from self._concurrent(op)
+        elif op.name == _SERIAL:
+            yield from self._serial(op)
+        elif op.name == "stream.cmd.dispatch":
+            yield from self._dispatch(op)
+        elif op.name == "stream.cmd.copy":
+            yield from self._copy(op)
+        elif op.name == "stream.cmd.fill" and op.operands[0] in self._buffers:
+            yield _Access(self._buffers[op.operands[0]], WRITE, "a fill")
+
+    def _copy(self, op: Any) -> Iterator[_Access]:
+        source, target = (self._buffers.get(op.operands[i]) for i in (0, 3))
+        if source is not None:
+            yield _Access(source, READ, "a copy")
+        if target is not None:
+            yield _Access(target, WRITE, "a copy")
+        if source is not None and source is target:
+            source.blame("a copy moves the state within its storage")
+
+    def _dispatch(self, op: Any) -> Iterator[_Access]:
+        # Behind workload and uniform operands; in the function they come first.
+        _, _, resources, _, offsets, _ = _segments(op)
+        kinds = [ir.IntegerAttr(kind).value for kind in ir.ArrayAttr(op.attributes["resource_accesses"])]
+        entries = [str(entry) for entry in ir.ArrayAttr(op.attributes["entry_points"])]
+        functions = [self._dispatched(entry) for entry in entries]
+        command = f"dispatch {entries[0].rsplit('@', 1)[-1]}"
+        bindings: dict[_Buffer, list[int]] = {}
+        for i, resource in enumerate(resources):
+            if resource in self._buffers:
+                bindings.setdefault(self._buffers[resource], []).append(i)
+        writing = []
+        for buffer, own in bindings.items():
+            read, written = (any(kinds[i] & kind for i in own) for kind in (READ, WRITE))
+            # What is written in part counts as read too, because the rest of it stays.
+            read = read and (not written or any(reads(function, own) for function in functions))
+            alike = len({(resources[i], offsets[i]) for i in own}) == 1
+            if read and written and not (alike and all(updates_in_place(f, own) for f in functions)):
+                buffer.blame(f"{command} reads the state elsewhere than where it updates it")
+            if read:
+                yield _Access(buffer, READ, command)
+            if written:
+                writing.append(_Access(buffer, WRITE, command))
+        yield from writing
+
+    def _dispatched(self, entry: str) -> Any:
+        """The function of an entry point, ``@executable::@function``."""
+        executable, name = (part.strip('@"') for part in entry.split("::"))
+        for op in self._executables[executable].regions[0].blocks[0].operations:
+            if op.operation.name == "builtin.module":
+                for inner in op.operation.regions[0].blocks[0].operations:
+                    operation = inner.operation
+                    if "sym_name" in operation.attributes and operation.attributes["sym_name"].value == name:
+                        return operation
+        raise ValueError(f"no dispatch function {entry}")
+
+
+def _runs_in(op: Any, execute: Any) -> bool:
+    """Whether a command is reached from ``execute`` through nothing but concurrent and serial regions."""
+    parent = op.parent
+    while parent.name in (_CONCURRENT, _SERIAL):
+        parent = parent.parent
+    return parent == execute
+
+
+def _awaits(later: Any, earlier: Any) -> bool:
+    """Whether an execution begins only after another has ended."""
+    pending, seen = [later], set()
+    while pending:
+        for operand in pending.pop().operands:
+            owner = operand.owner
+            if str(operand.type) != "!stream.timepoint" or isinstance(owner, ir.Block) or operand in seen:
+                continue
+            if owner == earlier:
+                return True
+            seen.add(operand)
+            pending.append(owner)
+    return False
+
+
+def _check_beside(commands: Sequence[Sequence[_Access]]) -> None:
+    """Commands without an order: what one of them writes, no other may touch."""
+    for i, accesses in enumerate(commands):
+        for access in accesses:
+            if not access.kind & WRITE:
+                continue
+            for other in (*commands[:i], *commands[i + 1 :]):
+                for beside in other:
+                    if beside.buffer is access.buffer:
+                        access.buffer.blame(f"{beside.command} runs beside the update")
 
 
 def _segments(op: Any) -> list[list[Any]]:
-    sizes = ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"])
+    """The operands of an operation by the groups that its definition puts them in."""
     operands, segments, start = list(op.operands), [], 0
-    for size in sizes:
+    for size in ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]):
         segments.append(operands[start : start + size])
         start += size
     return segments
-
-
-def _execute(op: Any, roots: dict[Any, _Resource], executables: dict[str, Any]) -> None:
-    resources = _segments(op)[0]
-    block = op.regions[0].blocks[0]
-    local = {
-        argument: roots[resource]
-        for argument, resource in zip(block.arguments, resources, strict=False)
-        if resource in roots
-    }
-    _sequence(block, local, executables)
-
-
-def _sequence(block: Any, local: dict[Any, _Resource], executables: dict[str, Any]) -> None:
-    """Commands that run one after the other."""
-    for op in (o.operation for o in block.operations):
-        if op.name == "stream.cmd.concurrent":
-            _concurrent(op, local, executables)
-        elif op.name == "stream.cmd.serial":
-            _sequence(op.regions[0].blocks[0], local, executables)
-        else:
-            for access in _accesses(op, local, executables):
-                _apply(access)
-
-
-def _apply(access: _Access) -> None:
-    resource = access.resource
-    if access.kind & READ and resource.written:
-        resource.problem = f"{access.command} reads the state after its update"
-    if access.kind & WRITE:
-        resource.written = True
-
-
-def _concurrent(op: Any, local: dict[Any, _Resource], executables: dict[str, Any]) -> None:
-    """Commands without an order: a written buffer must belong to one of them alone."""
-    commands = [list(_nested(o.operation, local, executables)) for o in op.regions[0].blocks[0].operations]
-    for i, accesses in enumerate(commands):
-        for access in accesses:
-            beside = [
-                a
-                for j, other in enumerate(commands)
-                if j != i
-                for a in other
-                if a.resource is access.resource
-            ]
-            if access.kind & WRITE and beside:
-                access.resource.problem = f"{beside[0].command} runs beside the update"
-    reads = [a for accesses in commands for a in accesses if a.kind == READ]
-    writes = [a for accesses in commands for a in accesses if a.kind & WRITE]
-    for access in (*reads, *writes):
-        _apply(access)
-
-
-def _nested(op: Any, local: dict[Any, _Resource], executables: dict[str, Any]) -> Iterator[_Access]:
-    if op.regions:
-        for inner in op.regions[0].blocks[0].operations:
-            yield from _nested(inner.operation, local, executables)
-    else:
-        yield from _accesses(op, local, executables)
-
-
-def _accesses(op: Any, local: dict[Any, _Resource], executables: dict[str, Any]) -> Iterator[_Access]:
-    """The accesses of one command to donated buffers; reads before writes."""
-    touched = [operand for operand in op.operands if operand in local]
-    if not touched:
-        return
-    if op.name == "stream.cmd.dispatch":
-        yield from _dispatch(op, local, executables)
-    elif op.name == "stream.cmd.copy":
-        source, target = op.operands[0], op.operands[3]
-        if source in local:
-            yield _Access(local[source], READ, "a copy")
-        if target in local:
-            yield _Access(local[target], WRITE, "a copy")
-    elif op.name == "stream.cmd.fill":
-        yield _Access(local[touched[0]], WRITE, "a fill")
-    elif op.name not in ("stream.cmd.flush", "stream.cmd.invalidate", "stream.cmd.discard", "stream.yield"):
-        for value in touched:
-            local[value].problem = f"{op.name} touches the state in a way that is not understood"
-
-
-def _dispatch(op: Any, local: dict[Any, _Resource], executables: dict[str, Any]) -> Iterator[_Access]:
-    resources = _segments(op)[2]  # behind workload and uniform operands; in the function they come first
-    kinds = [ir.IntegerAttr(k).value for k in ir.ArrayAttr(op.attributes["resource_accesses"])]
-    entry = str(ir.ArrayAttr(op.attributes["entry_points"])[0])
-    found = [
-        (_Access(local[r], kind, f"dispatch {entry.rsplit('@', 1)[-1]}"), i)
-        for i, (r, kind) in enumerate(zip(resources, kinds, strict=True))
-        if r in local
-    ]
-    for access, binding in found:
-        written_too = any(a.resource is access.resource and a.kind & WRITE for a, _ in found)
-        if access.kind & READ and written_too and not _reads_in_step(executables, entry, binding):
-            access.resource.problem = f"{access.command} reads the state elsewhere than where it updates it"
-    reads = [a for a, _ in found if a.kind == READ]
-    yield from reads
-    yield from (a for a, _ in found if a.kind & WRITE)
-
-
-# -- inside a dispatch --------------------------------------------------------------------------
-
-
-def _reads_in_step(executables: dict[str, Any], entry: str, binding: int) -> bool:
-    """Whether a dispatch uses a binding element by element, each where its result has the same place."""
-    executable, function = (part.strip('@"') for part in entry.split("::"))
-    return _all_pointwise(_dispatch_function(executables[executable], function), binding)
-
-
-def _dispatch_function(executable: Any, name: str) -> Any:
-    for op in executable.regions[0].blocks[0].operations:
-        if op.operation.name == "builtin.module":
-            for inner in op.operation.regions[0].blocks[0].operations:
-                operation = inner.operation
-                if "sym_name" in operation.attributes and operation.attributes["sym_name"].value == name:
-                    return operation
-    raise ValueError(f"no dispatch function @{name}")
-
-
-def _all_pointwise(function: Any, binding: int) -> bool:
-    argument = function.regions[0].blocks[0].arguments[binding]
-    if str(argument.type) != "!stream.binding":
-        return False
-    return all(_pointwise(use.owner.operation, use.operand_number) for use in argument.uses)
-
-
-def _pointwise(op: Any, operand: int) -> bool:
-    if op.name in ("stream.binding.subspan", "iree_tensor_ext.dispatch.tensor.load", "tensor.extract_slice"):
-        return all(_pointwise(use.owner.operation, use.operand_number) for use in op.results[0].uses)
-    if op.name == "linalg.generic":
-        maps = [ir.AffineMapAttr(m).value for m in ir.ArrayAttr(op.attributes["indexing_maps"])]
-        iterators = [str(i) for i in ir.ArrayAttr(op.attributes["iterator_types"])]
-        return all("parallel" in i for i in iterators) and maps[operand] == maps[-1]
-    # What is stored unchanged is what was read.
-    return op.name in ("iree_tensor_ext.dispatch.tensor.store", "tensor.insert_slice")
