@@ -17,49 +17,24 @@ from pock.targets import Target, TargetError, get_target
 
 from .analysis.declared import dimensions_of, mask_of, role_of
 from .codegen import Request, generate
-from .errors import PockError, UsageError
+from .errors import UsageError
 from .files import write_bytes
+from .lowering import lower
 from .opt import Stage as PipelineStage
 from .opt import run_pipeline
 from .optimizers import SGD, Optimizer
 from .passes.apply_scheme import ApplyScheme
-from .passes.convert_to_linalg import ConvertToLinalg
 from .passes.expand_optimizer import ExpandOptimizer, hyperparameters_of
 from .passes.fold_batch_norm import FoldBatchNorm
-from .passes.materialize_state import SCOPE, MaterializeState, state_of, tensor_type
+from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.prune_backward import PruneBackward
 from .passes.raise_gradients import RaiseGradients
 from .passes.schedule_updates import ScheduleUpdates
 from .program import TrainingProgram, digest, parameter_bytes
 from .scheme import Scheme
-from .torch_ir import functions
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
-
-#: torch-mlir's `torchdynamo-export-to-torch-backend-pipeline` and
-#: `torch-backend-to-linalg-on-tensors-backend-pipeline`, without the check at the end of the latter: it
-#: knows no operation of IREE's. `check_lowered` takes its place.
-_TO_LINALG = (
-    "func.func(torch-match-quantized-custom-ops)",
-    "torchdynamo-export-to-torch-backend-pipeline",
-    "func.func(torch-restructure-non-constant-axes)",
-    "func.func(convert-torch-to-tmtensor)",
-    "func.func(canonicalize)",
-    "func.func(convert-torch-to-linalg)",
-    "func.func(canonicalize)",
-    "func.func(convert-torch-to-scf)",
-    "func.func(convert-torch-to-arith)",
-    "func.func(convert-torch-to-tensor)",
-    "convert-torch-conversion-to-mlprogram",
-    "func.func(memref-expand)",
-    "func.func(canonicalize)",
-    "func.func(resolve-shaped-type-result-dims)",
-    "func.func(cse)",
-    "torch-func-backend-type-conversion",
-    "func.func(canonicalize)",
-    "func.func(torch-finalizing-backend-type-conversion)",
-)
 
 
 class Emit(StrEnum):
@@ -70,10 +45,6 @@ class Emit(StrEnum):
     PRUNED = "pruned"
     LINALG = "linalg"
     VMFB = "vmfb"
-
-
-class LoweringError(PockError):
-    """Operations that have no lowering to linalg."""
 
 
 def masked(scheme: Scheme) -> list[PipelineStage]:
@@ -91,11 +62,6 @@ def trained(optimizer: Optimizer) -> list[PipelineStage]:
     return [ExpandOptimizer.of(optimizer), ScheduleUpdates()]
 
 
-def lowered() -> list[PipelineStage]:
-    """The stages from there to ``--emit=linalg``."""
-    return [MaterializeState(), ConvertToLinalg(), *_TO_LINALG]
-
-
 def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer) -> str:
     """The program as MLIR text at a stage before ``vmfb``."""
     module = program.copy_module()
@@ -107,40 +73,6 @@ def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optim
         run_pipeline(module, trained(optimizer))
         lower(module)
     return str(module)
-
-
-def lower(module: ir.Module, progress: Callable[[str], None] | None = None) -> None:
-    """Run the lowering and check that nothing of the torch dialect is left."""
-    run_pipeline(module, lowered(), progress=progress)
-    check_lowered(module)
-
-
-def check_lowered(module: ir.Module) -> None:
-    """Raise ``LoweringError`` naming every operation that has no lowering, with its source line."""
-    missing: dict[str, None] = {}
-    for function in functions(module).values():
-
-        def visit(op: Any) -> ir.WalkResult:
-            name = op.operation.name
-            if name.startswith(("torch.aten.", "torch.operator", "torch.prims.", "sparsebp.", "tm_tensor.")):
-                shown = name
-                if name == "torch.operator":
-                    shown = ir.StringAttr(op.operation.attributes["name"]).value
-                missing[f"{shown} at {source_line(op.operation.location)}"] = None
-            return ir.WalkResult.ADVANCE
-
-        function.operation.walk(visit)
-    if missing:
-        noun = "operation has" if len(missing) == 1 else "operations have"
-        raise LoweringError(f"{len(missing)} {noun} no lowering: {'; '.join(missing)}")
-
-
-def source_line(location: ir.Location) -> str:
-    """``file:line`` of the user's innermost frame in a location."""
-    import re
-
-    found = re.search(r'"([^"]+)":(\d+)', str(location))
-    return f"{found[1]}:{found[2]}" if found else "unknown source"
 
 
 # -- artifacts ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from importlib.metadata import version
+from traceback import StackSummary
 from typing import Any
 
 import ml_dtypes
@@ -26,6 +27,7 @@ from torch._functorch.aot_autograd import aot_export_joint_with_descriptors
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import traceback as fx_traceback
+from torch.fx.proxy import TracerBase
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
@@ -154,6 +156,7 @@ def _export(entry: _EntryPoint, batch: tuple[Tensor, ...], what: str) -> Exporte
         # Other back ends of attention have no gradient that decomposes.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(fx_traceback.preserve_node_meta())
+        stack.enter_context(_whole_stack_traces())
         try:
             return torch.export.export(entry.module, batch, strict=False)
         except TaskError:
@@ -164,6 +167,22 @@ def _export(entry: _EntryPoint, batch: tuple[Tensor, ...], what: str) -> Exporte
                 raise cause from None
             where = raised_at(error)
             raise TaskError(f"{where}the model cannot be traced for {what}: {_reason(error)}") from error
+
+
+@contextmanager
+def _whole_stack_traces() -> Iterator[None]:
+    """Record every frame that ``_WithLoss`` has called; PyTorch keeps functions named ``forward`` alone."""
+
+    def called(tracer: TracerBase, stack: StackSummary) -> StackSummary:
+        start = max((i for i, frame in enumerate(stack) if frame.filename == __file__), default=-1)
+        return StackSummary.from_list(stack[start + 1 :])
+
+    kept = TracerBase._filter_traceback_frames
+    TracerBase._filter_traceback_frames = called  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        TracerBase._filter_traceback_frames = kept  # type: ignore[method-assign]
 
 
 def _reason(error: BaseException) -> str:

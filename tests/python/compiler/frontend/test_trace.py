@@ -205,6 +205,34 @@ def test_every_operation_of_the_step_has_the_users_source_line() -> None:
         assert "site-packages" not in location
 
 
+def tripled(x: Tensor) -> Tensor:
+    return x + torch.lgamma(x.abs() + 1)  # the helper
+
+
+def summed(x: Tensor) -> Tensor:
+    return torch.special.i0(x).sum()  # the loss
+
+
+def test_source_lines_are_those_of_helpers_and_losses_too() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return tripled(self.fc(x))
+
+    program = trace(TrainingTask(Model(), (torch.randn(1, 2),), (), summed))
+    step = functions(program.module)["step"]
+    places = {
+        str(op.operation.attributes["name"]): str(op.operation.location)
+        for op in operations(step, "torch.operator")
+    }
+    for name, comment in (("lgamma", "# the helper"), ("digamma", "# the helper"), ("i0", "# the loss")):
+        file, line = line_of(comment).rsplit(":", 1)
+        assert f'"{file}":{line}:' in places[f'"torch.aten.{name}"'].split(" at ")[0]
+
+
 def test_dropout_differs_from_step_to_step_and_repeats_from_the_same_state() -> None:
     program = trace(
         TrainingTask(zoo.MLP(p=0.5), (torch.randn(4, 12),), (torch.tensor([0, 1, 2, 3]),), F.cross_entropy)
