@@ -44,6 +44,10 @@ def writers(module: ir.Module) -> Iterator[Any]:
 
 
 def frozen(module: ir.Module) -> set[str]:
-    """Declarations that no training step writes: constants of the compiled program."""
+    """Declarations that no training step writes, nor the caller, as the seed: constants of the program."""
     written = {symbol_of(op) for op in writers(module)}
-    return {name for name in sparsebp.declarations(module) if name not in written}
+    return {
+        name
+        for name, op in sparsebp.declarations(module).items()
+        if name not in written and role_of(op) != "seed"
+    }

@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp-fold-batch-norm``: frozen batch normalization goes into the convolution before it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import frozen, symbol_of
-from pock.compiler.torch_ir import TorchBuilder, constant, defining_op, functions, operations
-from pock.dialects.types import is_vtensor, shape_of
+from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, functions, operations
+from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass
-from .simplify import Simplify
+from .simplify import Simplify, only_computes
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class FoldBatchNorm(Pass):
 
     and in the backward pass the input gradient of ``%g * %scale`` with ``%w`` becomes that of ``%g`` with
     ``%ws``. A trained weight or scale stays as it is, as does a convolution whose result has other uses.
+    Nothing is folded into a convolution behind: its padding is zero and not what the shift makes of that.
     """
 
     name: ClassVar[str] = "sparsebp-fold-batch-norm"
@@ -48,27 +50,29 @@ class FoldBatchNorm(Pass):
 
 
 def is_constant(value: ir.Value, constants: set[str]) -> bool:
-    """Whether ``value`` is computed from constants of the program alone."""
-    op = defining_op(value)
-    if op is None:
-        return False
-    name = op.operation.name
-    if name == "sparsebp.read":
-        return symbol_of(op) in constants
-    if name.startswith("torch.constant.") or name == "torch.vtensor.literal":
-        return True
-    if not (name.startswith("torch.aten.") or name == "torch.prim.ListConstruct"):
-        return False
-    return all(is_constant(operand, constants) for operand in op.operation.operands)
+    """Whether ``value`` is computed from constants of the program alone, ``constants`` being declarations."""
+    pending, seen = [value], {value}
+    while pending:
+        op = defining_op(pending.pop())
+        if op is None:
+            return False
+        if op.operation.name == "sparsebp.read":
+            if symbol_of(op) not in constants:
+                return False
+        elif not only_computes(op):
+            return False
+        new = set(op.operation.operands) - seen
+        seen |= new
+        pending.extend(new)
+    return True
 
 
-def _per_channel(value: ir.Value, constants: set[str]) -> bool:
-    """Whether ``value`` is a constant of shape ``[1, C, 1, …]``."""
-    if not is_vtensor(value.type):
+def _per_channel(value: ir.Value, result: ir.Type, constants: set[str]) -> bool:
+    """Whether ``value`` is a constant with one element a channel of ``result``: ``[1, C, 1, …]``."""
+    if not is_vtensor(value.type) or element_of(value.type) != element_of(result):
         return False
-    shape = shape_of(value.type)
-    along = len(shape) > 2 and shape[0] == 1 and all(n == 1 for n in shape[2:])
-    return along and is_constant(value, constants)
+    channels, *spatial = shape_of(result)[1:]
+    return shape_of(value.type) == (1, channels, *(1 for _ in spatial)) and is_constant(value, constants)
 
 
 def _single_user(value: ir.Value) -> Any | None:
@@ -76,72 +80,90 @@ def _single_user(value: ir.Value) -> Any | None:
     return uses[0].owner if len(uses) == 1 else None
 
 
+# -- forward ------------------------------------------------------------------------------------
+
+
 def _fold_forward(op: Any, constants: set[str]) -> Any | None:
     """Fold the operation behind a convolution into it; the new convolution, or None."""
-    operands = list(op.operation.operands)
+    x, weight, bias, *rest = op.operation.operands
     result = op.operation.results[0]
     user = _single_user(result)
-    if user is None or constant(operands[6]) or not is_constant(operands[1], constants):
+    rule = None if user is None else _RULES.get(user.operation.name)
+    if user is None or rule is None or user.operation.results[0].type != result.type:
         return None
-    bias = operands[2]
-    if not (_is_none(bias) or is_constant(bias, constants)):
+    if not is_constant(weight, constants) or not is_constant(bias, constants) or not _is_plain(op, user):
         return None
-    name = user.operation.name
-    left, right = (
-        (user.operation.operands[0], user.operation.operands[1])
-        if len(user.operation.operands) > 1
-        else (None, None)
-    )
-    if left is None or right is None or left != result or not _per_channel(right, constants):
-        return None
-    if (
-        name in ("torch.aten.add.Tensor", "torch.aten.sub.Tensor")
-        and constant(user.operation.operands[2]) != 1
-    ):
+    position = list(user.operation.operands).index(result)
+    other = user.operation.operands[1 - position]
+    if (position > 0 and rule not in _COMMUTATIVE) or not _per_channel(other, result.type, constants):
         return None
     builder = TorchBuilder(user)
-    shift = builder.view(right, [shape_of(right.type)[1]])
-    if name == "torch.aten.mul.Tensor":
-        weight = _scaled(builder, operands[1], shift)
-        new_bias = bias if _is_none(bias) else builder.mul(bias, shift)
-    elif name == "torch.aten.add.Tensor":
-        weight, new_bias = operands[1], shift if _is_none(bias) else builder.add(bias, shift)
-    elif name == "torch.aten.sub.Tensor":
-        weight = operands[1]
-        new_bias = builder.unary("neg", shift) if _is_none(bias) else builder.sub(bias, shift)
-    else:
-        return None
-    folded = builder.create(
-        "torch.aten.convolution",
-        [operands[0], weight, new_bias, *operands[3:]],
-        [user.operation.results[0].type],
-    )
+    vector = builder.view(other, [shape_of(other.type)[1]])
+    weight, bias = rule(builder, weight, None if str(bias.type) == "!torch.none" else bias, vector)
+    operands = [x, weight, bias or builder.none(), *rest]
+    folded = builder.create("torch.aten.convolution", operands, [result.type])
     user.operation.results[0].replace_all_uses_with(folded)
     user.operation.erase()
     op.operation.erase()
     return folded.owner
 
 
+def _is_plain(convolution: Any, user: Any) -> bool:
+    """Whether the convolution is not transposed and a sum behind it multiplies nothing by ``alpha``."""
+    try:
+        if constant(convolution.operation.operands[6]):
+            return False
+        return all(constant(alpha) == 1 for alpha in list(user.operation.operands)[2:])
+    except NotConstant:
+        return False
+
+
+Folded = tuple[ir.Value, ir.Value | None]
+"""Weight and bias of a convolution; None for no bias."""
+
+
+def _mul(b: TorchBuilder, weight: ir.Value, bias: ir.Value | None, scale: ir.Value) -> Folded:
+    return _scaled(b, weight, scale), None if bias is None else b.mul(bias, scale)
+
+
+def _add(b: TorchBuilder, weight: ir.Value, bias: ir.Value | None, shift: ir.Value) -> Folded:
+    return weight, shift if bias is None else b.add(bias, shift)
+
+
+def _sub(b: TorchBuilder, weight: ir.Value, bias: ir.Value | None, shift: ir.Value) -> Folded:
+    return weight, b.unary("neg", shift) if bias is None else b.sub(bias, shift)
+
+
+_RULES: dict[str, Callable[[TorchBuilder, ir.Value, ir.Value | None, ir.Value], Folded]] = {
+    "torch.aten.add.Tensor": _add,
+    "torch.aten.mul.Tensor": _mul,
+    "torch.aten.sub.Tensor": _sub,
+}
+_COMMUTATIVE = (_add, _mul)
+
+
+# -- backward -----------------------------------------------------------------------------------
+
+
 def _fold_backward(op: Any, constants: set[str]) -> None:
     """``conv_input_grad(g * scale, w)`` to ``conv_input_grad(g, w * scale)``."""
     gradient, weight = op.operation.operands
-    source = defining_op(gradient)
-    if source is None or source.operation.name != "torch.aten.mul.Tensor" or _single_user(gradient) is None:
+    product = defining_op(gradient)
+    if product is None or product.operation.name != "torch.aten.mul.Tensor" or _single_user(gradient) is None:
         return
-    left, right = source.operation.operands
-    if not _per_channel(right, constants) or not is_constant(weight, constants):
-        return
-    if shape_of(left.type) != shape_of(gradient.type):
-        return
-    builder = TorchBuilder(op)
-    scale = builder.view(right, [shape_of(right.type)[1]])
-    op.operation.operands[0] = left
-    op.operation.operands[1] = _scaled(builder, weight, scale)
-    source.operation.erase()
-
-
-def _is_none(value: ir.Value) -> bool:
-    return str(value.type) == "!torch.none"
+    for i, scale in enumerate(product.operation.operands):
+        other = product.operation.operands[1 - i]
+        if (
+            other.type == gradient.type
+            and _per_channel(scale, gradient.type, constants)
+            and is_constant(weight, constants)
+        ):
+            builder = TorchBuilder(op)
+            op.operation.operands[0] = other
+            vector = builder.view(scale, [shape_of(scale.type)[1]])
+            op.operation.operands[1] = _scaled(builder, weight, vector)
+            product.operation.erase()
+            return
 
 
 def _scaled(builder: TorchBuilder, weight: ir.Value, scale: ir.Value) -> ir.Value:

@@ -29,11 +29,7 @@ def state_of(module: ir.Module) -> dict[str, Any]:
     These are what a training step writes, and the random seed, which the caller sets.
     """
     constant = frozen(module)
-    return {
-        name: op
-        for name, op in sparsebp.declarations(module).items()
-        if name not in constant or role_of(op) == "seed"
-    }
+    return {name: op for name, op in sparsebp.declarations(module).items() if name not in constant}
 
 
 @dataclass(frozen=True)
