@@ -41,6 +41,9 @@ _INPUT, _OUTPUT, _ARCHIVE = "input.mlir", "output", "parameters.safetensors"
 
 _DIAGNOSTIC = re.compile(r"^(?P<where>\S.*?): error: (?P<what>.+)$")
 
+#: What the linker misses are functions of the C library, which programs for devices do not have.
+_UNDEFINED = re.compile(r"undefined symbol: (\w+)")
+
 #: Of one message of iree-compile, which may quote a whole operation.
 _LONGEST_MESSAGE = 300
 
@@ -157,6 +160,10 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
     done = _run(command, folder)
     if done.returncode == 0 and output.exists():
         return output.read_bytes()
+    if functions := _UNDEFINED.findall(done.stderr):
+        raise CodegenError(
+            f"the target has no {', '.join(dict.fromkeys(functions))} in this precision; use float32 for it"
+        )
     if done.returncode > 0 and (errors := _errors(done.stderr)):
         raise CodegenError(f"iree-compile rejected the program: {'; '.join(errors[:3])}")
     # A full disk is not to hide the crash.

@@ -137,13 +137,14 @@ def compile_program(
         described = _describe(program, module, scheme, optimizer, chosen)
     lower(module, progress)
     values = _needed(program, module)
+    flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]
     archive = parameter_bytes(values)
     described["parameters"] = _storage(parameters, output, archive)
     _name_module(module)
     text = str(module.operation.get_asm(enable_debug_info=True))
     if progress is not None:
         progress("iree-compile")
-    request = Request(text, chosen.compile_flags(), archive, SCOPE, parameters == "embedded")
+    request = Request(text, flags, archive, SCOPE, parameters == "embedded")
     generated = generate(request, lambda analysis, copied: _with_memory(described, analysis, copied))
     metadata = json.loads(json.dumps(_with_memory(described, generated, generated.copied)))
     return Artifact(
@@ -176,6 +177,29 @@ def _needed(program: TrainingProgram, module: ir.Module) -> dict[str, np.ndarray
         if op.operation.name == "util.global"
     ]
     return {name: program.parameters[name] for name in names}
+
+
+def _precision(target: Target, described: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> list[str]:
+    """The flags that keep double precision, which IREE by default computes in single precision.
+
+    Raises ``UsageError`` if the target has none.
+    """
+    double = [
+        f"{kind} '{entry['name']}'"
+        for key, kind in (("inputs", "input"), ("targets", "target"), ("outputs", "output"))
+        for entry in described[key]
+        if entry["dtype"] == "float64"
+    ]
+    double += [f"parameter '{name}'" for name, value in values.items() if value.dtype == np.float64]
+    if not double:
+        return []
+    if not target.supports_f64:
+        more = f" and {len(double) - 3} more" if len(double) > 3 else ""
+        raise UsageError(
+            f"target '{target}' does not compute in float64, which is the dtype of "
+            f"{', '.join(double[:3])}{more}; convert the task to float32"
+        )
+    return ["--iree-input-demote-f64-to-f32=false"]
 
 
 def _storage(kind: str, output: str | Path, archive: bytes) -> dict[str, str]:

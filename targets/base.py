@@ -22,6 +22,8 @@ class Target(ABC):
     name: ClassVar[str]
     device: ClassVar[str]
     """The IREE runtime device that runs programs of this target by default."""
+    supports_f64: ClassVar[bool] = False
+    """Whether the target computes in double precision."""
 
     @abstractmethod
     def compile_flags(self) -> list[str]:

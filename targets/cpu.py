@@ -18,6 +18,7 @@ class CPU(Target):
 
     name: ClassVar[str] = "cpu"
     device: ClassVar[str] = "local-task"
+    supports_f64: ClassVar[bool] = True
 
     cpu: str = "host"
     triple: str = ""

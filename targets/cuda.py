@@ -14,6 +14,7 @@ class CUDA(Target):
 
     name: ClassVar[str] = "cuda"
     device: ClassVar[str] = "cuda"
+    supports_f64: ClassVar[bool] = True
 
     arch: str = "sm_87"
 
