@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp-materialize-state``: declarations become constants, donated arguments and results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 from torch_mlir import ir
+from torch_mlir.dialects import linalg, tensor
 
 from pock.compiler.analysis.declared import frozen, role_of, symbol_of
+from pock.compiler.conversions.builder import LinalgBuilder, shape
 from pock.compiler.torch_ir import TorchBuilder, body, functions, operations, set_function_type, step_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask, MaskKind
@@ -39,7 +42,7 @@ class MaterializeState(Pass):
     What no training step writes becomes a constant: an immutable global of IREE, initialised from
     the parameter archive. What is written becomes an argument of ``@step`` that is donated: its
     storage holds the result too (``iree.abi.output``), so that a step works in place. ``@init``
-    returns the initial state. ::
+    returns the initial state, each value in storage of its own. ::
 
         "sparsebp.parameter"() {sym_name = "w", ...} : () -> ()
         func.func @step(%x: ...) -> !torch.vtensor<[],f32> {
@@ -51,7 +54,7 @@ class MaterializeState(Pass):
     becomes::
 
         "util.global"() {initial_value = #flow.parameter.named<"model"::"w">, sym_name = "w", ...} : () -> ()
-        func.func @init() -> !torch.vtensor<[8],f32> { ... }
+        func.func @init() -> tensor<8xf32> { ... }
         func.func @step(%x: ..., %w: !torch.vtensor<[8],f32> {iree.abi.output = 1 : index})
             -> (!torch.vtensor<[],f32>, !torch.vtensor<[8],f32>) {
           ...
@@ -64,15 +67,18 @@ class MaterializeState(Pass):
     name: ClassVar[str] = "sparsebp-materialize-state"
 
     def apply(self, module: ir.Module) -> None:
-        state = state_of(module)
-        model_state = {n: op for n, op in state.items() if role_of(op) in MODEL_STATE}
-        by_name = functions(module)
+        by_name, declared, state = functions(module), sparsebp.declarations(module), state_of(module)
+        if "init" in by_name:
+            raise fail_at(by_name["init"], "there is a function @init already")
         for update in operations(step_of(module), "sparsebp.update"):
             raise fail_at(update, "an update is left: run sparsebp-expand-optimizer first")
+        model_state = {n: op for n, op in state.items() if role_of(op) in MODEL_STATE}
+        types = _read_types(module)
         for name, function in by_name.items():
-            _materialize(function, state if name == "step" else model_state, donate=name == "step")
+            arguments = state if name == "step" else model_state
+            _Materialization(function, declared, arguments, types, donate=name == "step").run()
         _add_init(module, state)
-        _declare_globals(module, state)
+        _declare_globals(module)
 
 
 def tensor_type(declaration: Any) -> ir.RankedTensorType:
@@ -80,82 +86,101 @@ def tensor_type(declaration: Any) -> ir.RankedTensorType:
     return ir.RankedTensorType(ir.TypeAttr(declaration.operation.attributes["type"]).value)
 
 
+def _read_types(module: ir.Module) -> dict[str, ir.Type]:
+    """The torch type of each declaration that is read: builtin types know no signs of integers."""
+    return {
+        symbol_of(op): op.operation.results[0].type
+        for function in functions(module).values()
+        for op in operations(function, "sparsebp.read")
+    }
+
+
 def _torch_type(declaration: Any) -> ir.Type:
-    tensor = tensor_type(declaration)
-    element = str(tensor.element_type)
+    """The torch type of a declaration that nothing reads."""
+    type_ = tensor_type(declaration)
+    element = str(type_.element_type)
     torch_element = f"s{element}" if element in ("i64", "i32", "i16", "i8") else element
-    return vtensor(tensor.shape, torch_element)
+    return vtensor(type_.shape, torch_element)
 
 
 # -- functions ----------------------------------------------------------------------------------
 
 
-def _materialize(function: Any, state: dict[str, Any], donate: bool) -> None:
-    """Make ``state`` arguments of ``function`` and, when donated, its last results."""
-    block = body(function)
-    terminator = list(block.operations)[-1]
-    plain = len(terminator.operation.operands)
-    attributes = list(_argument_attributes(function))
-    current: dict[str, ir.Value] = {}
-    for i, (name, declaration) in enumerate(state.items()):
-        current[name] = block.add_argument(_torch_type(declaration), declaration.operation.location)
-        output = {"iree.abi.output": ir.IntegerAttr.get(ir.IndexType.get(), plain + i)} if donate else {}
-        attributes.append(ir.DictAttr.get(output))
-    for op in operations(function):
-        name = op.operation.name
-        if name == "sparsebp.read":
-            symbol = symbol_of(op)
-            value = current[symbol] if symbol in state else _load(TorchBuilder(op), op, symbol)
-            op.operation.results[0].replace_all_uses_with(value)
-            op.operation.erase()
-        elif name == "sparsebp.assign":
-            # Prediction changes nothing, whatever the model does in evaluation mode.
-            if donate:
-                symbol = symbol_of(op)
-                current[symbol] = _assigned(op, current[symbol], state[symbol])
-            op.operation.erase()
-    if donate:
-        results = [*terminator.operation.operands, *(current[name] for name in state)]
-        TorchBuilder(terminator).create("func.return", results, [])
+@dataclass
+class _Materialization:
+    """Makes ``state`` arguments of ``function`` and, when donated, its last results."""
+
+    function: Any
+    declared: Mapping[str, Any]
+    state: Mapping[str, Any]
+    types: Mapping[str, ir.Type]
+    donate: bool
+
+    def run(self) -> None:
+        block = body(self.function)
+        terminator = list(block.operations)[-1]
+        plain = len(terminator.operation.operands)
+        attributes = _attributes_of(self.function, "arg_attrs", len(block.arguments))
+        current: dict[str, ir.Value] = {}
+        for i, (name, declaration) in enumerate(self.state.items()):
+            type_ = self.types.get(name) or _torch_type(declaration)
+            current[name] = block.add_argument(type_, declaration.operation.location)
+            output = {"iree.abi.output": ir.IntegerAttr.get(ir.IndexType.get(), plain + i)}
+            attributes.append(ir.DictAttr.get(output if self.donate else {}))
+        for op in operations(self.function):
+            if op.operation.name == "sparsebp.read":
+                value = current.get(symbol_of(op)) or self._constant(op)
+                op.operation.results[0].replace_all_uses_with(value)
+                op.operation.erase()
+            elif op.operation.name == "sparsebp.assign":
+                # Prediction changes nothing, whatever the model does in evaluation mode.
+                if self.donate:
+                    symbol = symbol_of(op)
+                    current[symbol] = _assigned(op, current[symbol], self.state[symbol])
+                op.operation.erase()
+        if self.donate:
+            self._return([current[name] for name in self.state])
+        set_function_type(self.function)
+        self.function.operation.attributes["arg_attrs"] = ir.ArrayAttr.get(attributes)
+
+    def _constant(self, read: Any) -> ir.Value:
+        """The value of an immutable global, or the initial value of state that the function is not given."""
+        builder, declaration = TorchBuilder(read), self.declared[symbol_of(read)]
+        if declaration.operation.name == "sparsebp.state":
+            type_, initial = tensor_type(declaration), declaration.operation.attributes["initial"]
+            splat = ir.DenseElementsAttr.get_splat(type_, initial)
+            loaded = builder.create("arith.constant", [], [type_], {"value": splat})
+        else:
+            loaded = _load(builder, declaration)
+        value: ir.Value = builder.create(
+            "torch_c.from_builtin_tensor", [loaded], [read.operation.results[0].type]
+        )
+        return value
+
+    def _return(self, state: Sequence[ir.Value]) -> None:
+        """Return ``state`` besides."""
+        terminator = list(body(self.function).operations)[-1]
+        given = list(terminator.operation.operands)
+        TorchBuilder(terminator).create("func.return", [*given, *state], [])
         terminator.operation.erase()
-    set_function_type(function)
-    function.operation.attributes["arg_attrs"] = ir.ArrayAttr.get(attributes)
+        if "res_attrs" in self.function.operation.attributes:
+            attributes = _attributes_of(self.function, "res_attrs", len(given))
+            attributes += [ir.DictAttr.get({})] * len(state)
+            self.function.operation.attributes["res_attrs"] = ir.ArrayAttr.get(attributes)
 
 
-def _argument_attributes(function: Any) -> Sequence[ir.Attribute]:
+def _attributes_of(function: Any, name: str, count: int) -> list[ir.Attribute]:
+    """The attributes of a function's ``count`` arguments or results."""
     attributes = function.operation.attributes
-    if "arg_attrs" in attributes:
-        return list(ir.ArrayAttr(attributes["arg_attrs"]))
-    return [ir.DictAttr.get({}) for _ in body(function).arguments]
+    return list(ir.ArrayAttr(attributes[name])) if name in attributes else [ir.DictAttr.get({})] * count
 
 
-def _load(builder: TorchBuilder, read: Any, symbol: str) -> ir.Value:
-    """A constant: the value of an immutable global, or the initial value of state."""
-    declaration = sparsebp.declarations(_module_of(read))[symbol]
-    tensor = tensor_type(declaration)
-    if declaration.operation.name == "sparsebp.state":
-        loaded = _initial(builder, declaration)
-    else:
-        attributes = {"global": ir.FlatSymbolRefAttr.get(symbol)}
-        loaded = builder.create("util.global.load", [], [tensor], attributes)
-    value: ir.Value = builder.create(
-        "torch_c.from_builtin_tensor", [loaded], [read.operation.results[0].type]
-    )
-    return value
-
-
-def _module_of(op: Any) -> Any:
-    parent = op.operation.parent
-    while parent.operation.name != "builtin.module":
-        parent = parent.operation.parent
-    return parent
-
-
-def _initial(builder: TorchBuilder, declaration: Any) -> ir.Value:
-    tensor = tensor_type(declaration)
-    splat = ir.DenseElementsAttr.get_splat(tensor, declaration.operation.attributes["initial"])
-    value: ir.Value = builder.create("arith.constant", [], [tensor], {"value": splat})
-    return value
+def _load(builder: TorchBuilder, declaration: Any) -> ir.Value:
+    """The initial value of a parameter or buffer."""
+    name = ir.StringAttr(declaration.operation.attributes["sym_name"]).value
+    attributes = {"global": ir.FlatSymbolRefAttr.get(name)}
+    loaded: ir.Value = builder.create("util.global.load", [], [tensor_type(declaration)], attributes)
+    return loaded
 
 
 # -- assigns ------------------------------------------------------------------------------------
@@ -203,8 +228,8 @@ def _literal(builder: TorchBuilder, values: Sequence[object], element: str) -> i
 # -- module -------------------------------------------------------------------------------------
 
 
-def _add_init(module: ir.Module, state: dict[str, Any]) -> None:
-    """``@init``, which returns the initial state as builtin tensors."""
+def _add_init(module: ir.Module, state: Mapping[str, Any]) -> None:
+    """``@init``, which returns the initial state as builtin tensors, each in storage of its own."""
     types = [tensor_type(op) for op in state.values()]
     first = next(iter(functions(module).values()))
     with ir.InsertionPoint(first):
@@ -220,19 +245,71 @@ def _add_init(module: ir.Module, state: dict[str, Any]) -> None:
     block = ir.Block.create_at_start(function.regions[0], [])
     with ir.InsertionPoint(block):
         ret = ir.Operation.create("func.return", operands=[], loc=ir.Location.unknown())
-    builder = TorchBuilder(ret)
-    values = []
-    for (name, declaration), type_ in zip(state.items(), types, strict=True):
-        if declaration.operation.name == "sparsebp.state":
-            values.append(_initial(builder, declaration))
-        else:
-            attributes = {"global": ir.FlatSymbolRefAttr.get(name)}
-            values.append(builder.create("util.global.load", [], [type_], attributes))
-    builder.create("func.return", values, [])
+    builder = LinalgBuilder(ret)
+    builder.create("func.return", _apart(builder, [_Initial.of(builder, op) for op in state.values()]), [])
     ret.erase()
 
 
-def _declare_globals(module: ir.Module, state: dict[str, Any]) -> None:
+@dataclass
+class _Initial:
+    """An initial value: a tensor, or the scalar ``part`` everywhere. ``part`` is an element of the tensor."""
+
+    type: ir.RankedTensorType
+    tensor: ir.Value | None
+    part: ir.Value
+
+    @staticmethod
+    def of(builder: LinalgBuilder, declaration: Any) -> "_Initial":
+        type_ = tensor_type(declaration)
+        if declaration.operation.name == "sparsebp.state":
+            value = {"value": declaration.operation.attributes["initial"]}
+            return _Initial(type_, None, builder.create("arith.constant", [], [type_.element_type], value))
+        whole = _load(builder, declaration)
+        if prod(type_.shape) > 1:
+            return _Initial(type_, whole, builder.slice(whole, [0] * type_.rank, [1] * type_.rank))
+        return _Initial(type_, None, _only_element(builder, whole))
+
+
+def _only_element(builder: LinalgBuilder, value: ir.Value) -> ir.Value:
+    """The scalar of a tensor that has one element; of one without, zero."""
+    type_, index = ir.RankedTensorType(value.type), ir.IndexType.get()
+    if prod(type_.shape) == 0:
+        return builder.scalar(0, type_.element_type)
+    zero = builder.create("arith.constant", [], [index], {"value": ir.IntegerAttr.get(index, 0)})
+    scalar: ir.Value = builder.create("tensor.extract", [value, *[zero] * type_.rank], [type_.element_type])
+    return scalar
+
+
+def _apart(builder: LinalgBuilder, values: Sequence[_Initial]) -> list[ir.Value]:
+    """The tensors of ``values``, no two of them in one storage, so that each can be updated in place.
+
+    IREE gives equal values one buffer, as all momenta of one shape and all biases of zero are. What has been
+    through a barrier is equal to nothing: a single element of each tensor, which is put back into a copy.
+    """
+    parts = [value.part for value in values]
+    if not parts:
+        return []
+    barrier = builder.create("util.optimization_barrier", parts, [part.type for part in parts])
+    opaque = barrier if isinstance(barrier, list) else [barrier]
+    return [
+        _filled(builder, value.type, part) if value.tensor is None else _inserted(builder, part, value.tensor)
+        for value, part in zip(values, opaque, strict=True)
+    ]
+
+
+def _filled(builder: LinalgBuilder, type_: ir.RankedTensorType, scalar: ir.Value) -> ir.Value:
+    with builder.ip, builder.location:
+        return linalg.fill(scalar, outs=[builder.empty(type_.shape, type_.element_type)])
+
+
+def _inserted(builder: LinalgBuilder, part: ir.Value, whole: ir.Value) -> ir.Value:
+    """``whole`` with its first element replaced by ``part``, of the same rank."""
+    ones = [1] * len(shape(part))
+    with builder.ip, builder.location:
+        return tensor.insert_slice(part, whole, [], [], [], [0] * len(ones), ones, ones)
+
+
+def _declare_globals(module: ir.Module) -> None:
     """An immutable global for each parameter and buffer; the declarations go."""
     loaded = {
         ir.FlatSymbolRefAttr(op.operation.attributes["global"]).value

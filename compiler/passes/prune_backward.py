@@ -41,8 +41,9 @@ class PruneBackward(Pass):
         "sparsebp.update"(%dw) {mask = #sparsebp.mask<"range", "input_channels", array<i64: 0, 8>>, symbol = @w} : ...
 
     Each selection stands right behind the value that it selects from, so that no whole activation
-    lives on into the backward pass for the sake of a slice. Only weight gradients are sliced; the
-    gradients that flow on stay dense (PockEngine, MICRO 2023, section 3).
+    lives on into the backward pass for the sake of a slice; from one that is needed whole later on,
+    it selects where it is used. Only weight gradients are sliced; the gradients that flow on stay
+    dense (PockEngine, MICRO 2023, section 3). ``sinking.py`` has the rules.
     """  # noqa: E501
 
     name: ClassVar[str] = "sparsebp-prune-backward"
