@@ -80,7 +80,11 @@ Describe = Callable[[Analysis, Mapping[int, str]], Mapping[str, Any]]
 """The metadata of a program, from its analysis and what could not be donated."""
 
 
-def generate(request: Request, metadata: Describe) -> Generated:
+Progress = Callable[[str], None]
+"""Is told what is being done, when it begins."""
+
+
+def generate(request: Request, metadata: Describe, progress: Progress = lambda _: None) -> Generated:
     """Compile to a ``.vmfb`` whose ``@init`` carries ``metadata``'s result as reflection (JSON).
 
     Raises ``CodegenError`` with the user's source lines where IREE gives them.
@@ -88,7 +92,7 @@ def generate(request: Request, metadata: Describe) -> Generated:
     with _scratch() as folder:
         if request.embed:
             (folder / _ARCHIVE).write_bytes(request.parameters)
-        return _generate(request, metadata, folder)
+        return _generate(request, metadata, progress, folder)
 
 
 @contextmanager
@@ -110,9 +114,10 @@ def _scratch() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _generate(request: Request, metadata: Describe, folder: Path) -> Generated:
+def _generate(request: Request, metadata: Describe, progress: Progress, folder: Path) -> Generated:
     source = InPlaceModule(request.text)
     while True:
+        progress("scheduling with IREE")
         text = source.text()
         stream = _run_iree(text.encode(), request, folder, ["--compile-to=stream", "--emit-mlir-bytecode"])
         with ir.Context():
@@ -122,6 +127,7 @@ def _generate(request: Request, metadata: Describe, folder: Path) -> Generated:
                 buffer = io.BytesIO()
                 module.operation.write_bytecode(buffer)
                 break
+    progress("generating code with IREE")
     vmfb = _run_iree(buffer.getvalue(), request, folder, ["--compile-from=stream"])
     return Generated(vmfb, step.transient_bytes, source.copied)
 

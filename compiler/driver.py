@@ -3,15 +3,17 @@
 """What ``pock-compile`` does: load a task, compile it, write the result, say what came out."""
 
 import importlib.util
+import math
 import sys
-import time
 import traceback
 import zipfile
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from .errors import PockError, UsageError
 from .files import write_bytes
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "program"
 """The value of ``--emit`` that saves the traced program."""
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,54 +43,66 @@ class Request:
     parameters: str
 
 
-@dataclass
-class _Report:
-    """Tells the user what is being done and how long it took, on ``stream`` if there is one."""
+@dataclass(frozen=True)
+class Coverage:
+    """What a scheme trains: parameters, how many of them in part, and their elements; each of how many."""
 
-    stream: TextIO | None
-
-    def __post_init__(self) -> None:
-        self._since = time.perf_counter()
-        self._what = ""
-
-    def __call__(self, what: str) -> None:
-        """Begin something; what went before has ended."""
-        now = time.perf_counter()
-        if self.stream is not None and self._what and now - self._since >= 0.5:
-            print(f"  {self._what}: {now - self._since:.1f} s", file=self.stream)
-        self._what, self._since = what, now
+    parameters: int
+    partly: int
+    of_parameters: int
+    elements: int
+    of_elements: int
 
 
-def compile_task(request: Request, report: TextIO | None = None) -> int:
-    """Run a request; the exit status. Raises ``PockError`` for the user's mistakes."""
+@dataclass(frozen=True)
+class Result:
+    """The files that a request has written, and for a compiled program what it is."""
+
+    files: tuple[Path, ...] = ()
+    artifact: "Artifact | None" = None
+    coverage: Coverage | None = None
+
+
+def compile_task(request: Request, progress: Progress = lambda _: None) -> Result:
+    """Run a request; raises ``PockError`` for the user's mistakes. ``progress`` is told each phase."""
+    from pock.targets import TargetError, get_target
+
     from .optimizers import parse_optimizer
-    from .pipeline import Emit, compile_program, emit
+    from .pipeline import PARAMETERS, Emit, compile_program, emit
 
-    stages = [*(str(stage) for stage in Emit), PROGRAM]
-    if request.emit not in stages:
-        raise UsageError(f"--emit must be one of {', '.join(stages)}, got '{request.emit}'")
-    started, told = time.perf_counter(), _Report(report)
     # What can be wrong in a word is found before the model is traced.
+    _choice("--emit", request.emit, [*(str(stage) for stage in Emit), PROGRAM])
+    _choice("--parameters", request.parameters, PARAMETERS)
     scheme, optimizer = load_scheme(request.scheme), parse_optimizer(request.optimizer)
+    try:
+        target = get_target(request.target)
+    except TargetError as error:
+        raise UsageError(str(error)) from None
     _check_output(request)
-    told("trace")
-    program = load_program(request.task)
+    # Standard output is for the result: the user's code may print.
+    with redirect_stdout(sys.stderr):
+        program = load_program(request.task, progress)
+    files = () if request.output == "-" else (Path(request.output),)
     if request.emit == PROGRAM:
+        progress("writing")
         program.save(request.output)
-        told("")
-        return 0
+        return Result(files)
     if request.emit != Emit.VMFB:
-        text = emit(program, Emit(request.emit), scheme, optimizer)
-        write_bytes(request.output, text.encode())
-        return 0
+        progress(f"running passes up to '{request.emit}'")
+        write_bytes(request.output, emit(program, Emit(request.emit), scheme, optimizer).encode())
+        return Result(files)
     artifact = compile_program(
-        program, scheme, optimizer, request.target, request.parameters, request.output, progress=told
+        program, scheme, optimizer, target, request.parameters, request.output, progress=progress
     )
-    told("")
-    written = artifact.save(request.output)
-    if report is not None:
-        report.write(summary(artifact, written, time.perf_counter() - started))
-    return 0
+    progress("writing")
+    return Result(tuple(artifact.save(request.output)), artifact, coverage(program, artifact))
+
+
+def _choice(option: str, given: str, known: list[str] | tuple[str, ...]) -> None:
+    if given not in known:
+        near = get_close_matches(given, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise UsageError(f"{option} must be one of {', '.join(known)}, got '{given}'{hint}")
 
 
 def _check_output(request: Request) -> None:
@@ -94,25 +110,39 @@ def _check_output(request: Request) -> None:
         if request.emit in (PROGRAM, "vmfb"):
             raise UsageError(f"--emit={request.emit} is not text; give a file with -o")
         return
-    folder = Path(request.output).absolute().parent
-    if not folder.is_dir():
-        raise UsageError(f"cannot write {request.output}: there is no folder {folder}")
+    path = Path(request.output).absolute()
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {request.output}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"cannot write {request.output}: it is a folder; give the name of a file")
 
 
-def summary(artifact: "Artifact", written: list[Path], seconds: float) -> str:
-    """A few lines about a compiled program: files, what is trained, memory."""
-    state = artifact.metadata["state"]
-    parameters = [entry for entry in state if entry["kind"] == "parameter"]
-    sliced = sum(entry["mask"]["update"] in ("range", "list") for entry in parameters)
-    memory = artifact.metadata["memory"]
-    lines = [f"{path}: {path.stat().st_size / 1e6:.2f} MB" for path in written] + [
-        f"trains {len(parameters)} parameters ({sliced} of them in part) of {artifact.metadata['model']} "
-        f"on {artifact.metadata['target']}",
-        f"memory of a step: {memory['transient'] / 1e6:.2f} MB transient, {memory['state'] / 1e6:.2f} MB state",
-        *artifact.notes,
-        f"compiled in {seconds:.1f} s",
-    ]
-    return "".join(f"{line}\n" for line in lines)
+def coverage(program: "TrainingProgram", artifact: "Artifact") -> Coverage:
+    """How much of a program an artifact trains."""
+    from pock.dialects.sparsebp import declarations
+
+    from .analysis.declared import role_of
+
+    declared = declarations(program.module)
+    known = [name for name, op in declared.items() if role_of(op) == "parameter"]
+    trained = [entry for entry in artifact.metadata["state"] if entry["kind"] == "parameter"]
+    return Coverage(
+        len(trained),
+        sum(entry["mask"]["update"] != "full" for entry in trained),
+        len(known),
+        sum(_elements(entry) for entry in trained),
+        sum(program.parameters[name].size for name in known),
+    )
+
+
+def _elements(entry: dict[str, Any]) -> int:
+    """How many elements of a parameter are trained."""
+    mask, size = entry["mask"], math.prod(entry["shape"])
+    if mask["update"] == "full":
+        return size
+    indices = mask["indices"]
+    channels = indices[1] - indices[0] if mask["update"] == "range" else len(indices)
+    return size // entry["shape"][mask["axis"]] * channels
 
 
 # -- schemes ------------------------------------------------------------------------------------
@@ -127,27 +157,52 @@ def load_scheme(text: str) -> "Scheme":
         "bias-only": Scheme.bias_only,
         "none": Scheme.none,
     }
-    return named[text]() if text in named else Scheme.from_file(text)
+    if text in named:
+        return named[text]()
+    if not Path(text).exists() and not Path(text).suffix:
+        near = get_close_matches(text, named, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(named)}, and YAML files"
+        raise UsageError(f"no scheme is named '{text}'; {hint}")
+    return Scheme.from_file(text)
 
 
 # -- tasks --------------------------------------------------------------------------------------
 
 
-def load_program(task: str) -> "TrainingProgram":
+def load_program(task: str, progress: Progress = lambda _: None) -> "TrainingProgram":
     """The training program of ``file.py:name`` (traced) or of a saved program's file."""
     from .program import ProgramError, TrainingProgram
 
     path, colon, name = task.rpartition(":")
     if colon and path.endswith(".py"):
-        from .frontend.trace import trace
-
-        return trace(_task(Path(path), name))
+        progress("importing PyTorch")
+        trace = _tracer()
+        progress(f"running {path}")
+        found = _task(Path(path), name)
+        progress(f"tracing {found.model_name}")
+        return trace(found)
     file = Path(task)
     if file.suffix == ".py":
         raise UsageError(f"name the task in {task}, as in '{task}:task'")
     if file.is_file() and not zipfile.is_zipfile(file):
-        raise ProgramError(f"{task}: not a training program; expected one that --emit=program wrote")
+        raise ProgramError(
+            f"{task}: not a training program; expected one that --emit=program wrote, or file.py:name"
+        )
+    progress(f"reading {task}")
     return TrainingProgram.load(file)
+
+
+def _tracer() -> "Callable[[TrainingTask], TrainingProgram]":
+    try:
+        from .frontend.trace import trace
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UsageError(
+            "a task in Python needs PyTorch, which is not installed: pip install 'pock[torch]', "
+            "or give a program that --emit=program wrote"
+        ) from None
+    return trace
 
 
 def _task(path: Path, name: str) -> "TrainingTask":
@@ -155,8 +210,6 @@ def _task(path: Path, name: str) -> "TrainingTask":
 
     module = _import(path)
     if not hasattr(module, name):
-        from difflib import get_close_matches
-
         tasks = [key for key, value in vars(module).items() if not key.startswith("_") and callable(value)]
         tasks += [key for key, value in vars(module).items() if isinstance(value, TrainingTask)]
         near = get_close_matches(name, tasks, n=1)
@@ -194,11 +247,21 @@ def _users(path: Path, function: Callable[[], Any]) -> Any:
     """Run the user's own code; what it raises becomes one line with the place in their file."""
     try:
         return function()
-    except PockError:
-        raise
+    except PockError as error:
+        raise PockError(f"{_place(path, error)}: {error}") from error
+    except SystemExit as error:
+        raise PockError(
+            f"{_place(path, error)}: ends the process when it is imported; "
+            "put what only a script does behind if __name__ == '__main__'"
+        ) from None
     except Exception as error:
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-        line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
-        where = f"{path}:{line}" if line else str(path)
-        reason = str(error).splitlines()[0] if str(error) else ""
-        raise PockError(f"{where}: {type(error).__name__}: {reason}") from error
+        reason = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise PockError(f"{_place(path, error)}: {type(error).__name__}: {reason}".rstrip(": ")) from error
+
+
+def _place(path: Path, error: BaseException) -> str:
+    """``file:line`` of the innermost frame in the user's file."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path.absolute())]
+    return f"{path}:{frames[-1].lineno}" if frames else str(path)

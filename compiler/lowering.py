@@ -3,7 +3,7 @@
 """From arithmetic in the torch dialect to linalg on tensors, and what has no way there."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch_mlir import ir
@@ -51,16 +51,16 @@ class LoweringError(PockError):
     """Operations that have no lowering to linalg."""
 
 
-def lower(module: ir.Module, progress: Callable[[str], None] | None = None) -> None:
+def lower(module: ir.Module) -> None:
     """Lower a program whose updates are arithmetic to linalg on tensors.
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
-    run_pipeline(module, [MaterializeState(), ConvertToLinalg()], progress=progress)
+    run_pipeline(module, [MaterializeState(), ConvertToLinalg()])
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:
-        run_pipeline(module, TO_LINALG, progress=progress)
+        run_pipeline(module, TO_LINALG)
         left = _left(module)
         if not left:
             return

@@ -3,7 +3,7 @@
 """The way through the compiler: training program, scheme, optimizer and target to an artifact."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
@@ -16,9 +16,9 @@ from torch_mlir import ir
 from pock.targets import Target, TargetError, get_target
 
 from .analysis.declared import dimensions_of, mask_of, role_of
-from .codegen import Request, generate
+from .codegen import Progress, Request, generate
 from .errors import UsageError
-from .files import write_bytes
+from .files import replacing, write_bytes
 from .lowering import lower
 from .opt import Stage as PipelineStage
 from .opt import run_pipeline
@@ -35,6 +35,10 @@ from .scheme import Scheme
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
+
+
+PARAMETERS = ("embedded", "external")
+"""Where the parameters of a compiled program may be: inside it, or in an archive beside it."""
 
 
 class Emit(StrEnum):
@@ -92,20 +96,24 @@ class Artifact:
     notes: tuple[str, ...] = field(default=())
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write the ``.vmfb``, and the archive beside it if there is one; the files written."""
+        """Write the ``.vmfb``, and the archive beside it if there is one; the files written.
+
+        Both are replaced or neither is. Raises ``PockError``.
+        """
         path = Path(path)
-        written = []
-        if self.archive is not None:
-            beside = path.with_name(archive_name(path))
-            if beside.name != self.metadata["parameters"]["file"]:
-                raise UsageError(
-                    f"compiled for parameters in {self.metadata['parameters']['file']}, "
-                    f"which {path.name} would not find; give compile_program output={path.name!r}"
-                )
-            write_bytes(str(beside), self.archive)
-            written.append(beside)
-        write_bytes(str(path), self.vmfb)
-        return [*written, path]
+        if self.archive is None:
+            write_bytes(str(path), self.vmfb)
+            return [path]
+        beside = path.with_name(archive_name(path))
+        if beside.name != self.metadata["parameters"]["file"]:
+            raise UsageError(
+                f"compiled for parameters in {self.metadata['parameters']['file']}, "
+                f"which {path.name} would not find; give compile_program output={path.name!r}"
+            )
+        with replacing(path) as program, replacing(beside) as archive:
+            program.write(self.vmfb)
+            archive.write(self.archive)
+        return [path, beside]
 
 
 def archive_name(path: str | Path) -> str:
@@ -120,38 +128,52 @@ def compile_program(
     target: str | Target = "cpu",
     parameters: str = "embedded",
     output: str | Path = "model.vmfb",
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = lambda _: None,
 ) -> Artifact:
     """Compile a training program.
 
     Without a scheme everything is trained; without an optimizer by SGD. ``parameters`` is
     ``"embedded"`` or ``"external"``: then ``output`` is where the artifact will be saved, as it refers
-    to the archive by name. ``progress`` is told what is being done. Raises ``PockError``.
+    to the archive by name. ``progress`` is told what is being done, a phase at a time. Raises ``PockError``.
     """
-    if parameters not in ("embedded", "external"):
+    if parameters not in PARAMETERS:
         raise UsageError(f"parameters must be 'embedded' or 'external', got '{parameters}'")
+    if parameters == "external" and archive_name(output) == Path(output).name:
+        raise UsageError(
+            f"{output} is where the parameters would be; name the program otherwise, as in .vmfb"
+        )
     scheme, optimizer, chosen = scheme or Scheme.full(), optimizer or SGD(), _target(target)
     module = program.copy_module()
-    run_pipeline(module, [*masked(scheme), *pruned(), *trained(optimizer)], progress=progress)
+    progress("applying the scheme")
+    run_pipeline(module, masked(scheme))
+    progress("pruning the backward pass")
+    run_pipeline(module, pruned())
+    progress("expanding the optimizer")
+    run_pipeline(module, trained(optimizer))
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
-    lower(module, progress)
+    progress("lowering to linalg")
+    lower(module)
     values = _needed(program, module)
     flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]
     archive = parameter_bytes(values)
     described["parameters"] = _storage(parameters, output, archive)
     _name_module(module)
     text = str(module.operation.get_asm(enable_debug_info=True))
-    if progress is not None:
-        progress("iree-compile")
+    names = _state_arguments(described)
     request = Request(text, flags, archive, SCOPE, parameters == "embedded")
-    generated = generate(request, lambda analysis, copied: _with_memory(described, analysis, copied))
-    metadata = json.loads(json.dumps(_with_memory(described, generated, generated.copied)))
+    generated = generate(
+        request,
+        lambda analysis, copied: _with_memory(described, analysis, [names[i] for i in copied]),
+        progress,
+    )
+    copied = {names[i]: why for i, why in generated.copied.items()}
+    metadata = json.loads(json.dumps(_with_memory(described, generated, copied)))
     return Artifact(
         generated.vmfb,
         metadata,
         archive if parameters == "external" else None,
-        tuple(f"argument {i} of @step is copied: {why}" for i, why in generated.copied.items()),
+        tuple(f"'{name}' is copied, not updated in place: {why}" for name, why in copied.items()),
     )
 
 
@@ -208,13 +230,19 @@ def _storage(kind: str, output: str | Path, archive: bytes) -> dict[str, str]:
     return {"storage": "external", "scope": SCOPE, "file": archive_name(output), "sha256": digest(archive)}
 
 
-def _with_memory(described: Mapping[str, Any], source: Any, copied: Mapping[int, str]) -> dict[str, Any]:
+def _state_arguments(described: Mapping[str, Any]) -> dict[int, str]:
+    """Index of each argument of ``@step`` that is state -> its name."""
+    first = sum(len(described[key]) for key in ("inputs", "targets", "hyperparameters"))
+    return {first + i: entry["name"] for i, entry in enumerate(described["state"])}
+
+
+def _with_memory(described: Mapping[str, Any], source: Any, copied: Iterable[str]) -> dict[str, Any]:
     """The metadata with what code generation found out about memory, in bytes."""
     state = sum(_bytes(entry) for entry in described["state"])
     memory = {
         "transient": source.transient_bytes,
         "state": state,
-        "copied_arguments": sorted(copied),
+        "copied_state": sorted(copied),
     }
     return {**described, "memory": memory}
 

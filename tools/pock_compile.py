@@ -3,15 +3,23 @@
 """``pock-compile``: from a training task to a ``.vmfb``."""
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
+from rich.console import Console
 from typer import Argument, Option
 
-from pock.compiler.errors import PockError, UsageError
-
 from .command import run
+from .phases import Phases
+from .supervised import supervised
+
+if TYPE_CHECKING:
+    from pock.compiler.driver import Coverage, Request, Result
+
+_COMPILER = ("iree", "packaging", "pydantic", "torch_mlir", "yaml")
+"""What the extra 'compiler' installs, by the names that are imported."""
 
 
 def pock_compile(
@@ -19,8 +27,8 @@ def pock_compile(
         str,
         Argument(
             metavar="TASK",
-            help="What to train: 'file.py:name' of a TrainingTask or of a function that returns one, or a saved "
-            "training program.",
+            help="What to train: 'file.py:name' of a TrainingTask or of a function that returns one, or a "
+            "training program that --emit=program has written.",
         ),
     ],
     scheme: Annotated[
@@ -29,7 +37,7 @@ def pock_compile(
             "--scheme",
             "-s",
             metavar="FILE|NAME",
-            help="A YAML file of update rules, or 'full', 'bias-only', 'none'.",
+            help="What of it to train: a YAML file of update rules, or 'full', 'bias-only' or 'none'.",
         ),
     ] = "full",
     optimizer: Annotated[
@@ -37,9 +45,9 @@ def pock_compile(
         Option(
             "--optimizer",
             "-O",
-            metavar="NAME[:OPTION=VALUE,...]",
-            help="sgd, adam, adamw or lion, e.g. 'sgd:momentum=0.9,nesterov=true' or 'adamw:weight_decay=0.01'. The "
-            "learning rate is an input of each step.",
+            metavar="NAME[:OPTION=VALUE,…]",
+            help="sgd, adam, adamw or lion, as in 'sgd:momentum=0.9,nesterov=true'. The learning rate is an "
+            "input of each step.",
         ),
     ] = "sgd",
     target: Annotated[
@@ -48,36 +56,57 @@ def pock_compile(
             "--target",
             "-t",
             metavar="NAME[:OPTIONS]",
-            help="cpu, 'cpu:cortex-a72,triple=aarch64-linux-gnu', cuda:sm_87, vulkan:adreno, metal.",
+            help="Where to train: cpu (this machine's), 'cpu:cortex-a72,triple=aarch64-linux-gnu', "
+            "cuda:sm_87, vulkan:adreno, metal.",
         ),
     ] = "cpu",
     output: Annotated[
-        str | None, Option("-o", metavar="FILE", help="Where to write. '-' is standard output, for text.")
+        str | None,
+        Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write. By default model.vmfb, model.pock for a program, and '-', standard output, "
+            "for text.",
+        ),
     ] = None,
     emit: Annotated[
         str,
         Option(
             metavar="STAGE",
-            help="torch (as traced), sparsebp (masks and gradient operations), pruned (what the scheme leaves), "
-            "linalg (what IREE is given), program (a file to compile any scheme from without PyTorch) or vmfb.",
+            help="What to write: vmfb, the compiled program; program, a file from which any scheme can be "
+            "compiled without PyTorch; or MLIR: torch (as traced), sparsebp (masks and gradient "
+            "operations), pruned (what the scheme leaves of the backward pass), linalg (what IREE is given).",
         ),
     ] = "vmfb",
     parameters: Annotated[
-        str, Option(metavar="WHERE", help="'embedded' in the .vmfb or 'external', an archive beside it.")
+        str,
+        Option(
+            metavar="WHERE",
+            help="Where the initial parameters are: 'embedded' in the .vmfb, or 'external', in a "
+            ".safetensors archive beside it.",
+        ),
     ] = "embedded",
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> int:
-    """Compile a training task: a PyTorch model, an update scheme and an optimizer to a training program.
+    """Compile a training task to a program that trains on a device without PyTorch.
 
-    The scheme says which parameters, and which channels of them, a training step updates; everything
-    that only others would need is left out of the program.
+    A task is a PyTorch model with an example batch and a loss. The scheme says which parameters, and which
+    channels of them, a training step updates; what only others would need is left out of the program.
+
+    \b
+    Examples:
+      pock-compile net.py:task -o net.vmfb
+      pock-compile net.py:task -s sparse.yaml -O adamw:weight_decay=0.01 -o sparse.vmfb
+      pock-compile net.py:task -s sparse.yaml --emit=pruned     # read what is left of the backward pass
+      pock-compile net.py:task --emit=program -o net.pock       # and then, without PyTorch:
+      pock-compile net.pock -s bias-only -t vulkan:adreno -o net.vmfb
     """
-    from pock.compiler.driver import Request, compile_task
+    from pock.compiler.driver import Request
 
-    return compile_task(
-        Request(task, scheme, optimizer, target, _output(output, emit), emit, parameters),
-        report=None if quiet else sys.stderr,
-    )
+    request = Request(task, scheme, optimizer, target, _output(output, emit), emit, parameters)
+    _compile(request, Console(stderr=True, highlight=False, quiet=quiet))
+    return 0
 
 
 def _output(output: str | None, emit: str) -> str:
@@ -86,7 +115,52 @@ def _output(output: str | None, emit: str) -> str:
     return {"vmfb": "model.vmfb", "program": "model.pock"}.get(emit, "-")
 
 
+def _compile(request: "Request", console: Console) -> None:
+    """Compile, and say on ``console`` what is being done and what came out."""
+    from pock.compiler.driver import compile_task
+
+    started = time.perf_counter()
+    with Phases(console) as phases:
+        result = compile_task(request, phases)
+    for label, text in _summary(result, time.perf_counter() - started):
+        console.print(f"[bold]{label:<8}[/bold]", end="")
+        console.print(text, soft_wrap=True, markup=False)
+
+
+def _summary(result: "Result", seconds: float) -> Iterator[tuple[str, str]]:
+    """The lines about a result, each with a label."""
+    for path in result.files:
+        yield "wrote", f"{path} ({_size(path.stat().st_size)})"
+    if result.artifact is not None and result.coverage is not None:
+        metadata = result.artifact.metadata
+        yield "trains", _trained(result.coverage)
+        yield "model", f"{metadata['model']} for {metadata['target']}"
+        memory = metadata["memory"]
+        yield "memory", f"{_size(memory['transient'])} during a step, {_size(memory['state'])} of state"
+        for text in result.artifact.notes:
+            yield "note", text
+    if result.files:
+        yield "time", f"{seconds:.1f} s"
+
+
+def _trained(coverage: "Coverage") -> str:
+    partly = f" ({coverage.partly} in part)" if coverage.partly else ""
+    share = coverage.elements / max(coverage.of_elements, 1)
+    return (
+        f"{coverage.parameters} of {coverage.of_parameters} parameters{partly}, "
+        f"{coverage.elements:,} of {coverage.of_elements:,} values ({share:.1%})"
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.2f} MB" if count >= 10_000 else f"{count / 1e3:.2f} kB"
+
+
 def _explain(error: Exception) -> tuple[int, Sequence[str]] | None:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _COMPILER:
+        return 1, [f"error: the compiler is not installed ({error}): pip install 'pock[compiler]'"]
+    from pock.compiler.errors import PockError, UsageError
+
     if isinstance(error, PockError):
         return 2 if isinstance(error, UsageError) else 1, error.lines()
     return None
@@ -96,4 +170,4 @@ def main() -> NoReturn:
     """The console script."""
     # A task's file may import what lies in the folder that the command runs in.
     sys.path.insert(0, str(Path.cwd()))
-    run(pock_compile, _explain, sys.argv[1:])
+    supervised(lambda: run(pock_compile, _explain, sys.argv[1:]))

@@ -143,4 +143,4 @@ def test_each_layer_is_updated_before_the_gradients_of_the_layer_below() -> None
 def test_iree_updates_all_state_in_place(optimizer: Optimizer) -> None:
     """The check on IREE's stream-level IR finds nothing to copy: every update writes into its argument."""
     artifact = compile_program(traced(), scheme=Scheme.full(), optimizer=optimizer, target="cpu")
-    assert artifact.metadata["memory"]["copied_arguments"] == []
+    assert artifact.metadata["memory"]["copied_state"] == []
