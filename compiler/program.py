@@ -9,12 +9,15 @@ it without PyTorch.
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -114,7 +117,7 @@ class TrainingProgram:
                     f"{path}: training program of format {metadata['format']}, this pock reads {FORMAT}"
                 )
             signature = Signature.from_dict(metadata["signature"])
-            parameters = safetensors.numpy.load(members[_PARAMETERS])
+            parameters = _parameters_of(members[_PARAMETERS])
             text = members[_MODULE].decode()
         except FileNotFoundError:
             raise ProgramError(f"{path}: no such file") from None
@@ -149,12 +152,34 @@ class TrainingProgram:
                 )
 
 
+def archive_key(name: str) -> str:
+    """The name of a parameter in archives, where %XX stands for what JSON would escape.
+
+    The names of safetensors are JSON's strings, but IREE's reader knows no escapes.
+    """
+    return re.sub(r'[%"\\\x00-\x1f]', lambda match: f"%{ord(match[0]):02X}", name)
+
+
 def parameter_bytes(parameters: Mapping[str, np.ndarray]) -> bytes:
     """Parameters as safetensors, in the order of their names."""
     # np.ascontiguousarray would make vectors of scalars.
     return safetensors.numpy.save(
-        {name: np.asarray(parameters[name], order="C") for name in sorted(parameters)}
+        {archive_key(name): np.asarray(parameters[name], order="C") for name in sorted(parameters)}
     )
+
+
+_DTYPES = {
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64,
+    "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
+}  # fmt: skip
+
+
+def _parameters_of(data: bytes) -> dict[str, np.ndarray]:
+    """The parameters that ``parameter_bytes`` has written; safetensors' own reader knows no bfloat16."""
+    return {
+        unquote(key): np.frombuffer(tensor["data"], _DTYPES[tensor["dtype"]]).reshape(tensor["shape"]).copy()
+        for key, tensor in safetensors.deserialize(data)
+    }
 
 
 def digest(data: bytes) -> str:

@@ -12,6 +12,7 @@ from torch_mlir.dialects import linalg, tensor
 
 from pock.compiler.analysis.declared import frozen, role_of, symbol_of
 from pock.compiler.conversions.builder import LinalgBuilder, shape
+from pock.compiler.program import archive_key
 from pock.compiler.torch_ir import TorchBuilder, body, functions, operations, set_function_type, step_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask, MaskKind
@@ -318,7 +319,8 @@ def _declare_globals(module: ir.Module) -> None:
     }
     for name, declaration in sparsebp.declarations(module).items():
         if name in loaded:
-            initial = f'#flow.parameter.named<"{SCOPE}"::{_quoted(name)}> : {tensor_type(declaration)}'
+            key = ir.StringAttr.get(archive_key(name))
+            initial = f'#flow.parameter.named<"{SCOPE}"::{key}> : {tensor_type(declaration)}'
             attributes = {
                 "sym_name": ir.StringAttr.get(name),
                 "sym_visibility": ir.StringAttr.get("private"),
@@ -327,7 +329,3 @@ def _declare_globals(module: ir.Module) -> None:
             }
             TorchBuilder(declaration).create("util.global", [], [], attributes)
         declaration.operation.erase()
-
-
-def _quoted(name: str) -> str:
-    return str(ir.StringAttr.get(name))

@@ -115,9 +115,9 @@ func.func @step(%a: !torch.vtensor<[3,2],f32>, %b: !torch.vtensor<[2,2],f32>) ->
 "sparsebp.parameter"() {sym_name = "layers.0.\22quoted\22 \\ \C3\BC.weight", type = tensor<2xf32>, dimensions = ["c"], role = "parameter", mask = #sparsebp.mask<"none", "", array<i64>>} : () -> ()
 "sparsebp.parameter"() {sym_name = "bytes", type = tensor<2xi8>, dimensions = ["c"], role = "buffer", mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()
 
-// Names are whatever PyTorch allows. Signs, which builtin integers do not have, are those that readers see; attributes
+// Names are whatever PyTorch allows; those in archives are safe in JSON. Signs, which builtin integers do not have, are those that readers see; attributes
 // of arguments and results stay with them.
-// CHECK: "util.global"() {initial_value = #flow.parameter.named<"model"::"layers.0.\22quoted\22 \\ \C3\BC.weight"> : tensor<2xf32>, sym_name = "layers.0.\22quoted\22 \\ \C3\BC.weight"
+// CHECK: "util.global"() {initial_value = #flow.parameter.named<"model"::"layers.0.%22quoted%22 %5C \C3\BC.weight"> : tensor<2xf32>, sym_name = "layers.0.\22quoted\22 \\ \C3\BC.weight"
 // CHECK-LABEL: func.func @step
 // CHECK-SAME: (%arg0: !torch.vtensor<[2],ui8> {a.b}, %arg1: !torch.vtensor<[2],ui8> {iree.abi.output = 1 : index}) -> (!torch.vtensor<[2],f32> {c.d}, !torch.vtensor<[2],ui8>)
 // CHECK: "util.global.load"() {global = @"layers.0.\22quoted\22 \\ \C3\BC.weight"}

@@ -29,7 +29,10 @@ _TASKS: dict[str, Callable[[], TrainingTask]] = {
         zoo.MLP(), (torch.randn(3, 12),), (torch.randint(0, 4, (3,)),), F.cross_entropy
     ),
     "transformer": lambda: TrainingTask(
-        zoo.Transformer(layers=1), (torch.randint(0, 31, (2, 8)),), (torch.randint(0, 3, (2,)),), F.cross_entropy
+        zoo.Transformer(layers=1),
+        (torch.randint(0, 31, (2, 8)),),
+        (torch.randint(0, 3, (2,)),),
+        F.cross_entropy,
     ),
     "tied": lambda: TrainingTask(
         zoo.TiedLanguageModel(),
