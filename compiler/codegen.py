@@ -117,7 +117,7 @@ def _scratch() -> Iterator[Path]:
 def _generate(request: Request, metadata: Describe, progress: Progress, folder: Path) -> Generated:
     source = InPlaceModule(request.text)
     while True:
-        progress("scheduling with IREE")
+        progress("scheduling with IREE again" if source.changed else "scheduling with IREE")
         text = source.text()
         stream = _run_iree(text.encode(), request, folder, ["--compile-to=stream", "--emit-mlir-bytecode"])
         with ir.Context():

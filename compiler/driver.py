@@ -175,6 +175,8 @@ def load_program(task: str, progress: Progress = lambda _: None) -> "TrainingPro
 
     path, colon, name = task.rpartition(":")
     if colon and path.endswith(".py"):
+        if not Path(path).is_file():
+            raise UsageError(f"{path}: no such file")
         progress("importing PyTorch")
         trace = _tracer()
         progress(f"running {path}")
@@ -231,8 +233,6 @@ def _kind(value: Any) -> str:
 
 def _import(path: Path) -> ModuleType:
     """The user's file as a module; the folder that it lies in can be imported from."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

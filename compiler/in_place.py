@@ -42,9 +42,14 @@ class InPlaceModule:
         """Index of an argument of ``@step`` that is no longer donated -> why."""
         self._kept: dict[str, set[int]] = {name: set() for name in self._donated}
 
+    @property
+    def changed(self) -> bool:
+        """Whether ``check`` has found something to change."""
+        return bool(self.copied) or any(self._kept.values())
+
     def text(self) -> str:
         """The module as it is now."""
-        if not self.copied and not any(self._kept.values()):
+        if not self.changed:
             return self._original
         with _parsed(self._original) as module:
             functions = _functions(module)

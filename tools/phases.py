@@ -12,8 +12,11 @@ from rich.text import Text
 
 from .supervised import note
 
-WORTH_A_LINE = 0.5
-"""Seconds that a phase has to take to be mentioned where it cannot be watched."""
+WORTH_A_LINE = 10.0
+"""Seconds that a phase has to take to be mentioned where nobody watches."""
+
+WORTH_SHOWING = 0.1
+"""Seconds that a phase has to take to stay on the terminal, and in the sum."""
 
 
 class _Seconds(ProgressColumn):
@@ -31,7 +34,9 @@ class Phases:
         self._live: Progress | None = None
         self._task: TaskID | None = None
         self._name = ""
-        self._since = self.started = time.perf_counter()
+        self._since = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+        """How long each phase has taken that has ended; those of one name together."""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -41,8 +46,8 @@ class Phases:
         return self
 
     def __call__(self, name: str) -> None:
-        note(name)
         self._end()
+        note(name)
         self._name, self._since = name, time.perf_counter()
         if self._live is not None:
             self._task = self._live.add_task(name, total=1)
@@ -56,8 +61,16 @@ class Phases:
             self._live.stop()
 
     def _end(self) -> None:
+        if not self._name:
+            return
         taken = time.perf_counter() - self._since
+        self.seconds[self._name] = self.seconds.get(self._name, 0) + taken
         if self._live is not None and self._task is not None:
-            self._live.update(self._task, completed=1)
-        elif self._live is None and self._name and taken >= WORTH_A_LINE:
+            self._live.update(self._task, completed=1, visible=taken >= WORTH_SHOWING)
+        elif taken >= WORTH_A_LINE:
             self._console.print(f"{self._name}: {taken:.1f} s", soft_wrap=True, markup=False)
+
+    def summary(self) -> str:
+        """The time of all phases, and of those that took any."""
+        shown = [f"{name} {taken:.1f} s" for name, taken in self.seconds.items() if taken >= WORTH_SHOWING]
+        return f"{sum(self.seconds.values()):.1f} s: {', '.join(shown)}"

@@ -3,7 +3,6 @@
 """``pock-compile``: from a training task to a ``.vmfb``."""
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -119,15 +118,16 @@ def _compile(request: "Request", console: Console) -> None:
     """Compile, and say on ``console`` what is being done and what came out."""
     from pock.compiler.driver import compile_task
 
-    started = time.perf_counter()
     with Phases(console) as phases:
         result = compile_task(request, phases)
-    for label, text in _summary(result, time.perf_counter() - started):
+    if not result.files:
+        return
+    for label, text in (*_summary(result), ("time", phases.summary())):
         console.print(f"[bold]{label:<8}[/bold]", end="")
         console.print(text, soft_wrap=True, markup=False)
 
 
-def _summary(result: "Result", seconds: float) -> Iterator[tuple[str, str]]:
+def _summary(result: "Result") -> Iterator[tuple[str, str]]:
     """The lines about a result, each with a label."""
     for path in result.files:
         yield "wrote", f"{path} ({_size(path.stat().st_size)})"
@@ -139,8 +139,6 @@ def _summary(result: "Result", seconds: float) -> Iterator[tuple[str, str]]:
         yield "memory", f"{_size(memory['transient'])} during a step, {_size(memory['state'])} of state"
         for text in result.artifact.notes:
             yield "note", text
-    if result.files:
-        yield "time", f"{seconds:.1f} s"
 
 
 def _trained(coverage: "Coverage") -> str:
