@@ -10,7 +10,7 @@ from .base import Target
 
 @dataclass(frozen=True)
 class Vulkan(Target):
-    """A Vulkan device. ``arch`` is IREE's name of a GPU: ``adreno``, ``valhall4``, ``turing``, ``rdna3``, …"""
+    """A Vulkan device. ``arch`` is IREE's name of a GPU: ``adreno``, ``valhall4``, ``rdna3``, …"""
 
     name: ClassVar[str] = "vulkan"
     device: ClassVar[str] = "vulkan"
