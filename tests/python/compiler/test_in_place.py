@@ -183,7 +183,6 @@ STEPS = {
         ),
         ("%y", "%new"),
         lambda v: (with_rows(v["x"], HALF, v["w"][:HALF]), v["w"] * v["w"]),
-        copied=("w",),
     ),
     "an input that is changed and returned": Step(
         (take("%top", "%x", 0, HALF), put("%new", "%top", "%x", HALF, HALF)),
