@@ -163,36 +163,46 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
         command.append(f"--iree-parameter-import-maximum-size={_NO_LIMIT}")
     output = folder / _OUTPUT
     output.unlink(missing_ok=True)
-    done = _run(command, folder)
-    if done.returncode == 0 and output.exists():
+    status, stderr = _run(command, folder)
+    if status == 0 and output.exists():
         return output.read_bytes()
-    if functions := _UNDEFINED.findall(done.stderr):
+    if functions := _UNDEFINED.findall(stderr):
         raise CodegenError(
             f"the target has no {', '.join(dict.fromkeys(functions))} in this precision; use float32 for it"
         )
-    if done.returncode > 0 and (errors := _errors(done.stderr)):
+    if status > 0 and (errors := _errors(stderr)):
         raise CodegenError(f"iree-compile rejected the program: {'; '.join(errors[:3])}")
     # A full disk is not to hide the crash.
     with suppress(OSError):
         (folder / "command.txt").write_text(shlex.join(command) + "\n")
-        (folder / "stderr.txt").write_text(done.stderr)
-    status = done.returncode
+        (folder / "stderr.txt").write_text(stderr)
     how = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
     raise _Crash(f"iree-compile {how}; input, command and output are in {folder}")
 
 
-def _run(command: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Run a tool of IREE's in ``folder``; its status and what it said."""
     try:
         tool = find_tool(command[0])
-        # Its own temporary files go where they are cleared away, even if it is killed.
-        return subprocess.run(
-            [tool, *command[1:]], cwd=folder, env={**os.environ, "TMPDIR": str(folder)},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        # Its own temporary files go where they are cleared away, even if it is killed; by a name without
+        # spaces, which its linker takes for the ends of names.
+        process = subprocess.Popen(
+            [tool, *command[1:]], cwd=folder, env={**os.environ, "TMPDIR": "."},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors="replace",
         )  # fmt: skip
     except ValueError as error:
         raise CodegenError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
     except OSError as error:
         raise CodegenError(f"cannot run iree-compile: {error.strerror}") from None
+    try:
+        _, stderr = process.communicate()
+    except BaseException:
+        # Nothing may write to the folder that is about to go.
+        process.kill()
+        process.wait()
+        raise
+    return process.returncode, stderr
 
 
 def _errors(stderr: str) -> list[str]:
