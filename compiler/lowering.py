@@ -63,6 +63,7 @@ def lower(module: ir.Module) -> None:
         run_pipeline(module, TO_LINALG)
         left = _left(module)
         if not left:
+            _forget(module)
             return
         reason = f"{reason}: {', '.join(sorted({f'{op.name} at {source_line(op.location)}' for op in left}))}"
     except PassFailure as failure:
@@ -73,6 +74,14 @@ def lower(module: ir.Module) -> None:
         raise LoweringError(f"the program cannot be lowered: {reason}")
     noun = "operation has" if len(missing) == 1 else "operations have"
     raise LoweringError(f"{len(missing)} {noun} no lowering: {'; '.join(missing)}")
+
+
+def _forget(module: ir.Module) -> None:
+    """Drop what the dialect has noted on functions."""
+    for function in functions(module).values():
+        attributes = function.operation.attributes
+        for name in [name for name in attributes if name.startswith("sparsebp.")]:
+            del attributes[name]
 
 
 def _left(module: ir.Module) -> list[Any]:
