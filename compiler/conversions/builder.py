@@ -38,8 +38,9 @@ class Access:
     reduced, in order of appearance.
     """
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, inputs_count: int) -> None:
         inputs, outputs = ([part.split() for part in side.split(",")] for side in spec.split("->"))
+        inputs = inputs[:inputs_count]
         self.inputs, self.outputs = inputs, outputs
         kept = self._names(outputs)
         self.dims = kept + [name for name in self._names(inputs) if name not in kept]
@@ -240,6 +241,26 @@ class LinalgBuilder(TorchBuilder):
         with self.ip, self.location:
             return linalg.transpose(value, outs=[init], permutation=list(order)).result[0]
 
+    def gather(
+        self, value: ir.Value, sizes: Sequence[int], at: Callable[[list[ir.Value]], Sequence[ir.Value]]
+    ) -> ir.Value:
+        """A copy in the shape ``sizes``, whose element at the given indices is that of ``value`` ``at`` them.
+
+        For copies that are to stay copies: iree-compile folds transpositions and strides into products,
+        some of which then take many times as long.
+        """
+
+        def read(_: ir.Value) -> ir.Value:
+            return tensor.extract(value, at([loop_index(i) for i in range(len(sizes))]))
+
+        names = " ".join(f"d{i}" for i in range(len(sizes)))
+        return self.generic(f"-> {names}", [], [self.empty(sizes, element(value))], read)
+
+    def reorder(self, value: ir.Value, order: Sequence[int]) -> ir.Value:
+        """As ``transpose``, by ``gather``."""
+        source, inverse = shape(value), [list(order).index(i) for i in range(len(order))]
+        return self.gather(value, [source[i] for i in order], lambda indices: [indices[i] for i in inverse])
+
     # Computation.
 
     def generic(self, spec: str, inputs: Sequence[ir.Value], inits: Sequence[ir.Value], body: Body) -> Any:
@@ -247,7 +268,7 @@ class LinalgBuilder(TorchBuilder):
 
         Returns its result, or the list of them.
         """
-        access = Access(spec)
+        access = Access(spec, len(inputs))
         operands = [*inputs, *inits]
         op = ir.Operation.create(
             "linalg.generic",

@@ -15,7 +15,7 @@ from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
 from .depthwise import depthwise_convolve
-from .patches import fit, letters, patches, taps, unpadded
+from .patches import columns, fit, letters, taps, unpadded
 
 
 def convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window, groups: int) -> ir.Value:
@@ -51,19 +51,15 @@ def _direct(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window) -> 
 def _product_with_patches(
     b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window, groups: int
 ) -> ir.Value:
-    """The filter matrix times each image's patches (im2col), group by group."""
+    """The filter times each image's patches (im2col), group by group."""
     filters, rank = shape(weight)[0], len(window.kernel)
+    at, matrix = " ".join(letters("o", rank)), b.merge(weight, [1, rank + 1])
     out = window.output_size(shape(x)[2:])
-    columns = patches(b, x, window, groups)
-    batch, _, depth, positions = shape(columns)
-    matrix = b.merge(weight, [1, rank + 1])
+    values = columns(b, x, window, out, groups)
+    batch = shape(values)[0]
     if groups == 1:
-        columns = b.merge(columns, [1, 2, 1])
-        y = b.contract("f q, n q p -> n f p", matrix, columns, [batch, filters, positions])
-    else:
-        matrix = b.reshape(matrix, [[groups, filters // groups], [depth]])
-        y = b.contract(
-            "g f q, n g q p -> n g f p", matrix, columns, [batch, groups, filters // groups, positions]
-        )
-        y = b.merge(y, [1, 2, 1])
-    return b.reshape(y, [[batch], [filters], out])
+        return b.contract(f"f q, n q {at} -> n f {at}", matrix, values, [batch, filters, *out])
+    width = filters // groups
+    matrix = b.reshape(matrix, [[groups, width], [shape(matrix)[1]]])
+    y = b.contract(f"g f q, n g q {at} -> n g f {at}", matrix, values, [batch, groups, width, *out])
+    return b.merge(y, [1, 2] + [1] * rank)

@@ -19,7 +19,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """The maximum of what the taps read of the padded input; NaN wins, as in PyTorch."""
     window, out = Window.of(op), shape_of(op.operation.results[0].type)
     x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
-    taps, (read, at) = views(b, x, unpadded(window)), view_subscripts(window)
+    taps, (read, at) = views(b, x, unpadded(window), out[2:]), view_subscripts(window)
     top = b.full(out, float("-inf"), element(x))
     for start in range(0, len(taps), MOST_TAPS):
         chunk = taps[start : start + MOST_TAPS]

@@ -23,7 +23,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """
     window, out = Window.of(op), shape_of(op.operation.results[0].type)
     x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
-    taps, (read, at) = views(b, x, unpadded(window)), view_subscripts(window)
+    taps, (read, at) = views(b, x, unpadded(window), out[2:]), view_subscripts(window)
     top, argmax = b.full(out, float("-inf"), element(x)), b.full(out, -1, b.i32)
     for start in range(0, len(taps), MOST_TAPS):
         chunk = taps[start : start + MOST_TAPS]

@@ -3,13 +3,15 @@
 """Windows over ``[N, C, *spatial]``: padding to fit, subscripts, and patches."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from torch_mlir import ir
+from torch_mlir.dialects import arith
 
 from pock.dialects.sparsebp.window import Window
 
-from .builder import LinalgBuilder, element, shape
+from .builder import LinalgBuilder, element, index, shape
 
 MOST_TAPS = 25
 """Taps to unroll in one body: beyond, vector registers spill."""
@@ -32,10 +34,10 @@ def is_pointwise(window: Window) -> bool:
     return all(k == 1 for k in window.kernel) and all(s == 1 for s in window.stride)
 
 
-def views(b: LinalgBuilder, x: ir.Value, window: Window) -> list[ir.Value]:
+def views(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> list[ir.Value]:
     """For each tap in row-major order what it reads of a fitted ``x``, strides not yet taken."""
-    batch, channels, *size = shape(x)
-    spans = [(o - 1) * s + 1 for o, s in zip(window.output_size(size), window.stride, strict=True)]
+    batch, channels, *_ = shape(x)
+    spans = [(o - 1) * s + 1 for o, s in zip(out, window.stride, strict=True)]
     begins = [range(0, k * d, d) for k, d in zip(window.kernel, window.dilation, strict=True)]
     return [b.slice(x, [0, 0, *at], [batch, channels, *spans]) for at in itertools.product(*begins)]
 
@@ -51,11 +53,19 @@ def unpadded(window: Window) -> Window:
     return Window(window.kernel, window.stride, (0,) * len(window.kernel), window.dilation)
 
 
-def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], fill: float = 0.0) -> ir.Value:
+def fit(
+    b: LinalgBuilder,
+    x: ir.Value,
+    window: Window,
+    out: Sequence[int],
+    fill: float = 0.0,
+    spare: bool = False,
+) -> ir.Value:
     """``x [N, C, *in]`` padded with ``fill``, or cropped, to what ``out`` windows cover.
 
     Exactly that: iree-compile drops dimensions of size 1, and then takes an input that is larger for a
-    mistake.
+    mistake. ``spare`` adds one element to a dimension that has several positions and several taps, if
+    there is one.
     """
     high = [
         (o - 1) * s + d * (k - 1) + 1 - n - p
@@ -63,27 +73,55 @@ def fit(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], fill:
             out, shape(x)[2:], window.kernel, window.stride, window.padding, window.dilation, strict=True
         )
     ]
+    if spare:
+        several = [i for i, (o, k) in enumerate(zip(out, window.kernel, strict=True)) if min(o, k) > 1]
+        high = [n + (i in several[:1]) for i, n in enumerate(high)]
     return b.pad(x, [0, 0, *window.padding], [0, 0, *high], fill)
 
 
 def patches(
-    b: LinalgBuilder, x: ir.Value, window: Window, groups: int = 1, positions_first: bool = False
+    b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], positions_first: bool = False
 ) -> ir.Value:
-    """``[N, groups, C / groups · taps, positions]``: what each window of a fitted ``x`` reads (im2col).
+    """``[N, C, *kernel, *out]``: what each window of a fitted ``x`` reads (im2col).
 
-    ``positions_first`` puts the last dimension behind the first: ``[N, positions, groups, …]``.
+    ``positions_first`` makes it ``[N, *out, C, *kernel]``.
     """
     batch, channels, *size = shape(x)
-    rank, out = len(size), window.output_size(size)
-    grouped = b.reshape(x, [[batch], [groups, channels // groups], *([n] for n in size)])
-    if is_pointwise(window) and not positions_first:
-        return b.merge(grouped, [1, 1, 1, rank])
-    o, k = letters("o", rank), letters("k", rank)
-    read, at, over = taps(window), " ".join(o), " ".join(k)
-    order = f"n {at} g c {over}" if positions_first else f"n g c {over} {at}"
-    sizes = [groups, channels // groups, *window.kernel]
-    sizes = [batch, *out, *sizes] if positions_first else [batch, *sizes, *out]
-    init = b.empty(sizes, element(x))
-    over_taps = b.empty(window.kernel, element(x))
-    copied = b.generic(f"n g c {read}, {over} -> {order}", [grouped, over_taps], [init], lambda v, *_: v)
-    return b.merge(copied, [1, rank, 1, 1 + rank] if positions_first else [1, 1, 1 + rank, rank])
+    rank = len(size)
+    at, over = " ".join(letters("o", rank)), " ".join(letters("k", rank))
+    kernel = window.kernel
+    order = f"n {at} c {over}" if positions_first else f"n c {over} {at}"
+    sizes = [batch, *out, channels, *kernel] if positions_first else [batch, channels, *kernel, *out]
+    inputs, init = [x, b.empty(kernel, element(x))], b.empty(sizes, element(x))
+    return b.generic(f"n c {taps(window)}, {over} -> {order}", inputs, [init], lambda value, *_: value)
+
+
+def columns(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], groups: int) -> ir.Value:
+    """``patches`` as products with a filter take them: ``[N, groups, C / groups · taps, *out]``.
+
+    Without ``groups`` if there is one. Channels and taps are one dimension: as several, iree-compile
+    would fold the copy into the product and make a slow convolution of it. Positions keep theirs:
+    merged, they would be merged in the operations around too, whose views of padded tensors would
+    become copies.
+    """
+    rank = len(window.kernel)
+    if is_pointwise(window):
+        values = x
+    elif math.prod(window.kernel) == 1:
+        values = _every(b, x, window, out)
+    else:
+        values = b.merge(patches(b, x, window, out), [1, 1 + rank] + [1] * rank)
+    batch, depth = shape(values)[:2]
+    if groups == 1:
+        return values
+    return b.reshape(values, [[batch], [groups, depth // groups], *([n] for n in out)])
+
+
+def _every(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
+    """``[N, C, *out]``: what windows of one tap read."""
+
+    def at(indices: list[ir.Value]) -> list[ir.Value]:
+        positions = zip(indices[2:], window.stride, strict=True)
+        return indices[:2] + [arith.muli(position, index(stride)) for position, stride in positions]
+
+    return b.gather(x, [*shape(x)[:2], *out], at)

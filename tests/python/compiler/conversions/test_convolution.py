@@ -14,7 +14,7 @@ from .convolutions import Shape, case, shapes
 from .harness import check
 
 DRAWN = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     database=None,
@@ -27,7 +27,7 @@ PLAIN = Shape(2, 8, 12, 1, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1))
 
 
 def drawn(transposed: bool) -> st.SearchStrategy[list[Shape]]:
-    return st.lists(shapes(transposed).filter(Shape.valid), min_size=14, max_size=14)
+    return st.lists(shapes(transposed).filter(Shape.valid), min_size=10, max_size=10)
 
 
 def check_shapes(cases: list[Shape]) -> None:

@@ -15,7 +15,7 @@ from .test_convolution import DRAWN
 
 
 def drawn(dilated: bool) -> st.SearchStrategy[list[Pool]]:
-    return st.lists(pools(dilated).filter(Pool.valid), min_size=12, max_size=12)
+    return st.lists(pools(dilated).filter(Pool.valid), min_size=10, max_size=10)
 
 
 @DRAWN
