@@ -12,11 +12,17 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, element
+from .max_pool_argmax import maxima_and_taps
 from .patches import MOST_TAPS, fit, unpadded, view_subscripts, views
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
-    """The maximum of what the taps read of the padded input; NaN wins, as in PyTorch."""
+    """The maximum of what the taps read of the padded input; NaN wins, as in PyTorch.
+
+    Where the positions of the maxima are wanted too, they are found in the same loop.
+    """
+    if _has_argmax(op):
+        return maxima_and_taps(op, b)[0]
     window, out = Window.of(op), shape_of(op.operation.results[0].type)
     x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
     taps, (read, at) = views(b, x, unpadded(window), out[2:]), view_subscripts(window)
@@ -26,3 +32,10 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
         spec = ", ".join([f"n c {read}"] * len(chunk)) + f" -> n c {at}"
         top = b.generic(spec, chunk, [top], lambda *values: reduce(arith.maximumf, reversed(values)))
     return top
+
+
+def _has_argmax(op: Any) -> bool:
+    """Whether a ``max_pool_argmax`` looks at the same windows of the same input."""
+    operation = op.operation
+    users = (use.owner.operation for use in operation.operands[0].uses)
+    return any(user.name == "sparsebp.max_pool_argmax" and Window.of(user) == Window.of(op) for user in users)

@@ -17,9 +17,18 @@ from .patches import MOST_TAPS, fit, letters, unpadded, view_subscripts, views
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
-    """One look at what each tap reads of the padded input, with the largest so far and its tap.
+    """The tap of each maximum.
 
     Where nothing exceeds minus infinity the first tap that is not padding wins, as in PyTorch.
+    """
+    window, out = Window.of(op), shape_of(op.operation.results[0].type)
+    return _or_first(b, maxima_and_taps(op, b)[1], window, out[2:])
+
+
+def maxima_and_taps(op: Any, b: LinalgBuilder) -> list[ir.Value]:
+    """The maximum of each window and its tap, or -1, from one look at what each tap reads.
+
+    ``op`` is a ``max_pool`` or a ``max_pool_argmax``: of both over the same windows one loop is left.
     """
     window, out = Window.of(op), shape_of(op.operation.results[0].type)
     x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
@@ -29,7 +38,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
         chunk = taps[start : start + MOST_TAPS]
         spec = ", ".join([f"n c {read}"] * len(chunk)) + f" -> n c {at}, n c {at}"
         top, argmax = b.generic(spec, chunk, [top, argmax], _latest_maximum(b, start))
-    return _or_first(b, argmax, window, out[2:])
+    return [top, argmax]
 
 
 def _latest_maximum(b: LinalgBuilder, first_tap: int) -> Body:

@@ -284,6 +284,7 @@ def _max_pool_backward(op: Any, b: TorchBuilder) -> Results | None:
         return None
     # The positions are found where the pool is, so that they are saved and not its input.
     at_pool = TorchBuilder(pool)
+    at_pool.ip = ir.InsertionPoint.after(pool)
     arguments = _max_pool_arguments(pool, at_pool)
     if arguments is None:
         return None
