@@ -14,26 +14,24 @@ from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, convert_scalar, shape
-from .patches import fit, letters, taps
+from .patches import fit, letters, taps, widen
 
 
-def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
+def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """A sum over the taps of the padded input, over the number that PyTorch divides by."""
     _, kernel, stride, padding, _, include_pad, *divisor = op.operation.operands
-    out = shape_of(op.operation.results[0].type)
-    size = constant(kernel)
-    rank = len(out) - 2
-    if len(size) != rank:
-        return None
-    window = Window(tuple(size), _each(stride, size), _each(padding, size), (1,) * rank)
-    override = constant(divisor[0]) if divisor else None
-    return average(b, b.operand(op, 0), window, out[2:], constant(include_pad), override or 0)
-
-
-def _each(values: ir.Value, kernel: Sequence[int]) -> tuple[int, ...]:
-    """A window parameter with an entry for each dimension; no stride means the kernel's size."""
-    given: list[int] = constant(values) or list(kernel)
-    return tuple(given * len(kernel) if len(given) == 1 else given)
+    rank = int(op.operation.name.removeprefix("torch.aten.avg_pool")[0])
+    size = widen(constant(kernel), rank)
+    # No stride means the kernel's size.
+    step = widen(constant(stride), rank) or size
+    window = Window(size, step, widen(constant(padding), rank), (1,) * rank)
+    override = (constant(divisor[0]) if divisor else None) or 0
+    out, x = shape_of(op.operation.results[0].type), b.operand(op, 0)
+    if len(out) == rank + 2:
+        return average(b, x, window, out[2:], constant(include_pad), override)
+    batched = b.reshape(x, [[1, out[0]], *([n] for n in shape(x)[1:])])
+    y = average(b, batched, window, out[1:], constant(include_pad), override)
+    return b.merge(y, [2] + [1] * rank)
 
 
 def average(

@@ -12,7 +12,7 @@ from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, shape
 from .convolve import convolve
-from .patches import letters
+from .patches import letters, widen
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
@@ -26,11 +26,6 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
     window = Window(tuple(kernel), *(widen(v, len(kernel)) for v in (stride, padding, dilation)))
     y = convolve(b, x, weight, window, groups)
     return y if str(bias.type) == "!torch.none" else _add_bias(b, y, b.operand(op, 2))
-
-
-def widen(values: list[int], rank: int) -> tuple[int, ...]:
-    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
-    return tuple(values * rank if len(values) == 1 else values)
 
 
 def _add_bias(b: LinalgBuilder, y: ir.Value, bias: ir.Value) -> ir.Value:

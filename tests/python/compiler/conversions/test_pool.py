@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Pooling and its gradients, compiled and run."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,4 +55,40 @@ def test_max_pool_of_special_values(tmp_path: Path) -> None:
     )
     arguments = ([3, 3], [2, 2], [1, 1], [1, 1], False, indices)
     built.returns(back, torch.ops.aten.max_pool2d_with_indices_backward(grad, x, *arguments))
+    check([built], tmp_path)
+
+
+def test_pools_without_batch(tmp_path: Path) -> None:
+    """PyTorch pools ``[C, H, W]`` too."""
+    check([_without_batch(max_pool_case(_PLAIN)), _without_batch(avg_pool_case(_PLAIN))], tmp_path)
+
+
+_PLAIN = Pool(1, 3, (6, 5), (2, 2), (2, 1), (0, 1), (1, 1))
+
+
+def _without_batch(built: Case) -> Case:
+    """A case of batch 1 with the batch dimension taken out of every type and value."""
+    inputs = [t.squeeze(0) for t in built.inputs]
+    case = Case(inputs, f"{built.note} without batch", [line.replace("<[1,", "<[") for line in built.body])
+    case.results = [replace(r, expected=r.expected[0], scale=r.scale[0]) for r in built.results]
+    return case
+
+
+def test_adaptive_max_pool(tmp_path: Path) -> None:
+    """Where the sizes divide; where not, iree-compile would be given an operation that it does not know."""
+    x = torch.randn(2, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+    y, indices = torch.ops.aten.adaptive_max_pool2d(x, [3, 2])
+    grad = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    built = Case([x, grad], note="adaptive_max_pool")
+    size = built.ints([3, 2])
+    built.body.append(
+        f"%p:2 = torch.aten.adaptive_max_pool2d %a0, {size} : {vtensor(x)}, !torch.list<int> -> "
+        f"{vtensor(y)}, {vtensor(indices)}"
+    )
+    back = built.value(
+        f'torch.operator "torch.aten.adaptive_max_pool2d_backward"(%a1, %a0, %p#1) : '
+        f"({vtensor(grad)}, {vtensor(x)}, {vtensor(indices)}) -> {vtensor(x)}"
+    )
+    built.returns("%p#0", y)
+    built.returns(back, torch.ops.aten.adaptive_max_pool2d_backward(grad, x, indices))
     check([built], tmp_path)
