@@ -68,7 +68,7 @@ $(DEV): | $(BIN)/pip
 
 $(EXAMPLES): | $(BIN)/pip
 	@test -e $(DEV) || echo "Installing pock and what its examples need into $(VENV) (a few minutes)"
-	@test -e $(DEV) || $(BIN)/pip -m pip install --quiet --editable '.[examples]'
+	@test -e $(DEV) || $(BIN)/python -m pip install --quiet --editable '.[examples]'
 	@rm -f $(VENV)/.examples-*
 	@touch $@
 

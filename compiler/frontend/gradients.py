@@ -26,7 +26,12 @@ def user_frames(stack_trace: str | None) -> list[tuple[str, int, str]]:
     Frames inside PyTorch and inside pock's compiler are left out, unless nothing else is left.
     """
     frames = [(m[1], int(m[2]), m[3]) for m in _FRAME.finditer(stack_trace or "")]
-    return [f for f in frames if not f[0].startswith(_OWN)] or frames
+    return [f for f in frames if is_users(f[0])] or frames
+
+
+def is_users(filename: str) -> bool:
+    """Whether a file is neither PyTorch's nor pock's compiler's."""
+    return not filename.startswith(_OWN)
 
 
 def raised_at(error: BaseException) -> str:

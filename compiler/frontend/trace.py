@@ -35,7 +35,7 @@ from pock.compiler.program import Signature, TensorSpec, TrainingProgram
 
 from . import importer
 from .decompositions import decompositions
-from .gradients import check_deterministic, check_differentiable, raised_at
+from .gradients import check_deterministic, check_differentiable, is_users, raised_at
 from .modes import EXPORTED, evaluation_graph, evaluation_mode, training_graph, training_mode
 from .task import TaskError, TrainingTask
 
@@ -175,7 +175,9 @@ def _whole_stack_traces() -> Iterator[None]:
 
     def called(tracer: TracerBase, stack: StackSummary) -> StackSummary:
         start = max((i for i, frame in enumerate(stack) if frame.filename == __file__), default=-1)
-        return StackSummary.from_list(stack[start + 1 :])
+        frames = stack[start + 1 :]
+        # The innermost ones are the tracer's own: of PyTorch's, a layer's "forward" says most.
+        return StackSummary.from_list([f for f in frames if is_users(f.filename) or f.name == "forward"])
 
     kept = TracerBase._filter_traceback_frames
     TracerBase._filter_traceback_frames = called  # type: ignore[assignment,method-assign]

@@ -1,0 +1,74 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Targets: how they are named, mistakes in their names, and training steps compiled for each."""
+
+from functools import cache
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pock.compiler import SGD, Scheme, TrainingProgram, TrainingTask, compile_program, trace
+from pock.targets import Target, TargetError, get_target, target_names
+from tests.e2e import zoo
+
+
+def test_the_registry_knows_every_target() -> None:
+    assert target_names() == ["cpu", "cuda", "metal", "vulkan"]
+    for name in target_names():
+        target = get_target(name)
+        assert isinstance(target, Target) and str(target) == target.name == name
+        assert target.device and target.compile_flags()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "flag"),
+    [
+        ("cpu:cortex-a72,triple=aarch64-linux-gnu", "cpu:cpu=cortex-a72,triple=aarch64-linux-gnu",
+         "--iree-llvmcpu-target-triple=aarch64-linux-gnu"),
+        ("cpu:features=neon+fp16", "cpu:features=neon+fp16",
+         "--iree-llvmcpu-target-cpu-features=+neon,+fp16"),
+        ("cuda:sm_53", "cuda:arch=sm_53", "--iree-cuda-target=sm_53"),
+        ("vulkan:valhall4", "vulkan:arch=valhall4", "--iree-vulkan-target=valhall4"),
+    ],
+)  # fmt: skip
+def test_options_by_name_and_by_place(text: str, shown: str, flag: str) -> None:
+    target = get_target(text)
+    assert str(target) == shown and flag in target.compile_flags()
+    assert get_target(shown) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("vulcan", "no target is named 'vulcan'; did you mean 'vulkan'?"),
+        ("tpu9", "no target is named 'tpu9'; there are cpu, cuda, metal, vulkan"),
+        ("", "no target is named ''; there are cpu, cuda, metal, vulkan"),
+        ("cuda:sm_87,bits=64", "target 'cuda' cannot read option 'bits=64'; its options are arch"),
+        ("cpu:triple=", "target 'cpu' cannot read option 'triple='; its options are cpu, triple, features"),
+    ],
+)
+def test_mistakes_are_one_line(text: str, message: str) -> None:
+    with pytest.raises(TargetError) as error:
+        get_target(text)
+    assert str(error.value) == message
+
+
+@cache
+def program(name: str) -> TrainingProgram:
+    torch.manual_seed(0)
+    if name == "conv":
+        model, x = zoo.settle(zoo.ConvNet()), torch.randn(2, 3, 16, 16)
+    else:
+        model, x = zoo.Transformer(layers=1), torch.arange(16).view(2, 8)
+    return trace(TrainingTask(model, (x,), (torch.tensor([0, 2]),), F.cross_entropy))
+
+
+@pytest.mark.parametrize("model", ["conv", "transformer"])
+@pytest.mark.parametrize(
+    "target",
+    ["cpu", "cpu:cortex-a72,triple=aarch64-linux-gnu", "cuda", "vulkan:adreno", "vulkan:valhall4", "metal"],
+)
+def test_training_steps_compile(model: str, target: str) -> None:
+    artifact = compile_program(program(model), Scheme.full(), SGD(momentum=0.9), target=target)
+    assert artifact.vmfb and artifact.metadata["target"] == str(get_target(target))
