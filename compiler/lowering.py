@@ -64,6 +64,7 @@ def lower(module: ir.Module) -> None:
         left = _left(module)
         if not left:
             _forget(module)
+            _locate(module)
             return
         reason = f"{reason}: {', '.join(sorted({f'{op.name} at {source_line(op.location)}' for op in left}))}"
     except PassFailure as failure:
@@ -82,6 +83,23 @@ def _forget(module: ir.Module) -> None:
         attributes = function.operation.attributes
         for name in [name for name in attributes if name.startswith("sparsebp.")]:
             del attributes[name]
+
+
+def _locate(module: ir.Module) -> None:
+    """Give operations that come from no line of the user's a line nevertheless.
+
+    For a dispatch without one, IREE writes uninitialised memory into its executables: compiling twice
+    would not give the same bytes.
+    """
+    nowhere = ir.Location.file("pock", 0, 0, module.context)
+
+    def visit(op: Any) -> ir.WalkResult:
+        if not _FILE_LOCATION.search(str(op.location)):
+            op.location = nowhere
+        return ir.WalkResult.ADVANCE
+
+    for function in functions(module).values():
+        function.operation.walk(visit)
 
 
 def _left(module: ir.Module) -> list[Any]:

@@ -176,8 +176,10 @@ def _whole_stack_traces() -> Iterator[None]:
     def called(tracer: TracerBase, stack: StackSummary) -> StackSummary:
         start = max((i for i, frame in enumerate(stack) if frame.filename == __file__), default=-1)
         frames = stack[start + 1 :]
-        # The innermost ones are the tracer's own: of PyTorch's, a layer's "forward" says most.
-        return StackSummary.from_list([f for f in frames if is_users(f.filename) or f.name == "forward"])
+        # The innermost ones are the tracer's own: of PyTorch's, a layer's "forward" says most, and the
+        # outermost is the loss where that is one of PyTorch's functions.
+        telling = [f for f in frames if is_users(f.filename) or f.name == "forward"]
+        return StackSummary.from_list(telling or frames[:1])
 
     kept = TracerBase._filter_traceback_frames
     TracerBase._filter_traceback_frames = called  # type: ignore[assignment,method-assign]
