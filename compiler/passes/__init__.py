@@ -14,6 +14,7 @@ from .base import Pass
 #: pass name -> "module:class" below this package
 _REGISTRY = {
     "sparsebp-apply-scheme": "apply_scheme:ApplyScheme",
+    "sparsebp-convert-layout": "convert_layout:ConvertLayout",
     "sparsebp-convert-to-linalg": "convert_to_linalg:ConvertToLinalg",
     "sparsebp-expand-optimizer": "expand_optimizer:ExpandOptimizer",
     "sparsebp-fold-batch-norm": "fold_batch_norm:FoldBatchNorm",

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch_mlir import ir
 
+from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
 from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import NotAStaticTensor, element_of, shape_of, vtensor
@@ -348,22 +349,6 @@ def _embedding_grad(sink: _Sink) -> ir.Value | None:
     return sink.rebuild(sink.operands, {"first_row": _i64(first + sink.mask.indices[0])})
 
 
-_REDUCTIONS = ("amax", "amin", "mean.dim", "sum.dim_IntList")
-
-_ELEMENTWISE = (
-    "abs", "add.Scalar", "add.Tensor", "atan", "atan2", "bitwise_and.Tensor", "bitwise_not",
-    "bitwise_or.Tensor", "bitwise_xor.Tensor", "ceil", "clamp", "clamp.Tensor", "clamp_max", "clamp_min",
-    "clone", "cos", "cosh", "detach", "div.Scalar", "div.Tensor", "elu", "eq.Scalar", "eq.Tensor", "erf",
-    "exp", "expm1", "floor", "full_like", "ge.Scalar", "ge.Tensor", "gelu", "gt.Scalar", "gt.Tensor",
-    "hardsigmoid", "hardswish", "hardtanh", "isnan", "le.Scalar", "le.Tensor", "leaky_relu", "log", "log1p",
-    "log2", "log_sigmoid", "logical_and", "logical_not", "logical_or", "logical_xor", "lt.Scalar",
-    "lt.Tensor", "masked_fill.Scalar", "maximum", "minimum", "mul.Scalar", "mul.Tensor", "ne.Scalar",
-    "ne.Tensor", "neg", "ones_like", "pow.Scalar", "pow.Tensor_Scalar", "pow.Tensor_Tensor", "reciprocal",
-    "relu", "remainder.Scalar", "round", "rsqrt", "rsub.Scalar", "sgn", "sigmoid", "sign", "silu", "sin",
-    "sinh", "softplus", "sqrt", "square", "sub.Scalar", "sub.Tensor", "tan", "tanh", "to.dtype", "trunc",
-    "where.Scalar", "where.ScalarOther", "where.ScalarSelf", "where.self", "_to_copy", "zeros_like",
-)  # fmt: skip
-
 _RULES: dict[str, Callable[[_Sink], ir.Value | None]] = {
     "sparsebp.avg_pool_grad": _pool,
     "sparsebp.conv_input_grad": _conv_input_grad,
@@ -387,8 +372,7 @@ _RULES: dict[str, Callable[[_Sink], ir.Value | None]] = {
     "torch.aten.transpose.int": _transpose,
     "torch.aten.unsqueeze": _unsqueeze,
     "torch.aten.view": _view,
-    "torch.prims.convert_element_type": _elementwise,
     "torch.prims.squeeze": _squeeze,
-    **{f"torch.aten.{name}": _reduction for name in _REDUCTIONS},
-    **{f"torch.aten.{name}": _elementwise for name in _ELEMENTWISE},
+    **dict.fromkeys(REDUCTIONS, _reduction),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
 }

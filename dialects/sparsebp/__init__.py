@@ -6,9 +6,11 @@
 """
 
 from .assign import AssignOp
+from .avg_pool import AvgPoolOp
 from .avg_pool_grad import AvgPoolGradOp
 from .conv_input_grad import ConvInputGradOp
 from .conv_weight_grad import ConvWeightGradOp
+from .convolution import ConvolutionOp
 from .dialect import SparseBP, context, load
 from .embedding_grad import EmbeddingGradOp
 from .mask import Mask, MaskAttr, MaskKind
@@ -26,8 +28,10 @@ from .update import UpdateOp
 __all__ = [
     "AssignOp",
     "AvgPoolGradOp",
+    "AvgPoolOp",
     "ConvInputGradOp",
     "ConvWeightGradOp",
+    "ConvolutionOp",
     "EmbeddingGradOp",
     "Mask",
     "MaskAttr",

@@ -7,7 +7,7 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
-from ..types import shape_of
+from .layout import channels_first
 from .operation import Operation, boolean, elements_differ, integer, integers
 from .window import Window, pooling_problem
 
@@ -31,9 +31,8 @@ class AvgPoolGradOp(Operation, name="avg_pool_grad", traits=[Pure]):
         boolean(self, "count_include_pad")
         integer(self, "divisor_override", least=0)
         grad, source = self.operation.operands[0].type, self.operation.results[0].type
-        return pooling_problem(window(self), shape_of(source), shape_of(grad)) or elements_differ(
-            grad, source
-        )
+        shapes = channels_first(self, source), channels_first(self, grad)
+        return pooling_problem(window(self), *shapes) or elements_differ(grad, source)
 
 
 def window(op: Any) -> Window:

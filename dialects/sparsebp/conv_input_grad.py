@@ -8,6 +8,7 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import shape_of
+from .layout import channels_first
 from .operation import Operation, elements_differ, integer
 from .window import Window, convolution_problem
 
@@ -19,7 +20,8 @@ class ConvInputGradOp(Operation, name="conv_input_grad", traits=[Pure]):
     the ``o`` and ``k`` with ``i = o · stride - padding + k · dilation``. The result type carries the input
     size, which the output size does not determine.
 
-    ``stride``, ``padding`` and ``dilation`` are those of the forward convolution.
+    ``stride``, ``padding`` and ``dilation`` are those of the forward convolution. With
+    ``channels_last`` the tensors over space are ``[N, *in, C]`` and ``[N, *out, F]``.
     """
 
     grad_output: Operand[Any]
@@ -34,5 +36,6 @@ class ConvInputGradOp(Operation, name="conv_input_grad", traits=[Pure]):
         grad, weight = (operand.type for operand in self.operation.operands)
         source = self.operation.results[0].type
         window, groups = Window.of(self, shape_of(weight)[2:]), integer(self, "groups", least=1)
-        problem = convolution_problem(window, groups, shape_of(source), shape_of(weight), shape_of(grad))
+        shapes = channels_first(self, source), shape_of(weight), channels_first(self, grad)
+        problem = convolution_problem(window, groups, *shapes)
         return problem or elements_differ(grad, source, weight)

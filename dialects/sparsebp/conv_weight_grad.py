@@ -8,6 +8,7 @@ from torch_mlir import ir
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import shape_of
+from .layout import channels_first
 from .operation import Operation, elements_differ, integer
 from .window import Window, convolution_problem
 
@@ -18,7 +19,8 @@ class ConvWeightGradOp(Operation, name="conv_weight_grad", traits=[Pure]):
     ``grad_weight[f, c, k] = Σ grad_output[n, f, o] · input[n, c, o · stride - padding + k · dilation]``, over
     ``n`` and ``o``, with ``c`` counted within the group of ``f``. The result type carries the kernel size.
 
-    ``stride``, ``padding`` and ``dilation`` are those of the forward convolution.
+    ``stride``, ``padding`` and ``dilation`` are those of the forward convolution. With
+    ``channels_last`` the tensors over space are ``[N, *in, C]`` and ``[N, *out, F]``.
     """
 
     grad_output: Operand[Any]
@@ -33,5 +35,6 @@ class ConvWeightGradOp(Operation, name="conv_weight_grad", traits=[Pure]):
         grad, source = (operand.type for operand in self.operation.operands)
         weight = self.operation.results[0].type
         window, groups = Window.of(self, shape_of(weight)[2:]), integer(self, "groups", least=1)
-        problem = convolution_problem(window, groups, shape_of(source), shape_of(weight), shape_of(grad))
+        shapes = channels_first(self, source), shape_of(weight), channels_first(self, grad)
+        problem = convolution_problem(window, groups, *shapes)
         return problem or elements_differ(grad, source, weight)

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
-from ..types import element_of, shape_of
+from ..types import element_of
+from .layout import channels_first
 from .operation import Operation, elements_differ
 from .window import Window, pooling_problem
 
@@ -23,7 +24,7 @@ class MaxPoolOp(Operation, name="max_pool", traits=[Pure]):
 
     def problem(self) -> str | None:
         source, result = self.operation.operands[0].type, self.operation.results[0].type
-        problem = pooling_problem(Window.of(self), shape_of(source), shape_of(result))
+        problem = pooling_problem(Window.of(self), channels_first(self, source), channels_first(self, result))
         return problem or elements_differ(source, result)
 
 
@@ -41,4 +42,4 @@ class MaxPoolArgmaxOp(Operation, name="max_pool_argmax", traits=[Pure]):
         source, result = self.operation.operands[0].type, self.operation.results[0].type
         if element_of(result) != "si32":
             return f"argmax must be si32, got {result}"
-        return pooling_problem(Window.of(self), shape_of(source), shape_of(result))
+        return pooling_problem(Window.of(self), channels_first(self, source), channels_first(self, result))

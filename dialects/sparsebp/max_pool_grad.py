@@ -7,6 +7,7 @@ from typing import Any
 from torch_mlir.dialects.ext import Operand, Pure, Result
 
 from ..types import element_of, shape_of
+from .layout import channels_first
 from .operation import Operation, elements_differ
 from .window import Window, pooling_problem
 
@@ -27,5 +28,5 @@ class MaxPoolGradOp(Operation, name="max_pool_grad", traits=[Pure]):
         source = self.operation.results[0].type
         if shape_of(grad) != shape_of(argmax) or element_of(argmax) != "si32":
             return f"argmax must be si32 of the gradient's shape, got {argmax} for {grad}"
-        problem = pooling_problem(Window.of(self), shape_of(source), shape_of(grad))
+        problem = pooling_problem(Window.of(self), channels_first(self, source), channels_first(self, grad))
         return problem or elements_differ(grad, source)

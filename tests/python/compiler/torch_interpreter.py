@@ -17,6 +17,7 @@ from torch_mlir import ir
 from pock.compiler.torch_ir import body, functions
 from pock.dialects.sparsebp import Mask, declarations
 from pock.dialects.sparsebp.avg_pool_grad import window as avg_pool_window
+from pock.dialects.sparsebp.layout import OVER_SPACE, channels_first, is_channels_last
 from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import element_of, is_vtensor, shape_of
 from tests.philox import random_mask, random_uniform
@@ -122,6 +123,8 @@ class Interpreter:
         if name == "sparsebp.update":
             self.gradients[_symbol(op)] = operands[0].clone()
             return None
+        if name in OVER_SPACE and is_channels_last(op):
+            return _with_channels_first(op, operands)
         if name in _HANDLERS:
             return _HANDLERS[name](op, *operands)
         raise NotImplementedError(f"the interpreter does not know {name}")
@@ -135,6 +138,14 @@ class Interpreter:
             target.index_copy_(mask.axis(self.dimensions[name]), torch.tensor(mask.positions()), value)
         else:
             target.copy_(value)
+
+
+def _with_channels_first(op: Any, operands: list[Any]) -> torch.Tensor:
+    """What an operation on tensors with channels last computes, by that on PyTorch's."""
+    over_space, has_result = OVER_SPACE[op.name]
+    given = [v.movedim(-1, 1).contiguous() if i in over_space else v for i, v in enumerate(operands)]
+    result = _HANDLERS[op.name](op, *given)
+    return result.movedim(1, -1).contiguous() if has_result else result
 
 
 def literal(module: ir.Module, op: Any) -> torch.Tensor:
@@ -218,7 +229,7 @@ def _convolution_backward(op: Any, grad: Any, source: Any, weight: Any, which: i
 
 
 def _conv_input_grad(op: Any, grad: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    source = torch.empty(shape_of(op.results[0].type), dtype=grad.dtype)
+    source = torch.empty(channels_first(op, op.results[0].type), dtype=grad.dtype)
     return _convolution_backward(op, grad, source, weight, 0)
 
 
@@ -235,7 +246,7 @@ def _max_pool(op: Any, source: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     """Maxima and their flat positions in the input's spatial dimensions."""
     window = Window.of(op)
     pool = getattr(torch.nn.functional, f"max_pool{len(window.kernel)}d")
-    ceil = _ceil_mode(window, source.shape, shape_of(op.results[0].type))
+    ceil = _ceil_mode(window, source.shape, channels_first(op, op.results[0].type))
     result: tuple[torch.Tensor, torch.Tensor] = pool(
         source, window.kernel, window.stride, window.padding, window.dilation, ceil, return_indices=True
     )
@@ -265,7 +276,7 @@ def _max_pool_argmax(op: Any, source: torch.Tensor) -> torch.Tensor:
 
 
 def _max_pool_grad(op: Any, grad: torch.Tensor, argmax: torch.Tensor) -> torch.Tensor:
-    window, shape = Window.of(op), shape_of(op.results[0].type)
+    window, shape = Window.of(op), channels_first(op, op.results[0].type)
     flat, rest, factor = torch.zeros_like(argmax, dtype=torch.int64), argmax.to(torch.int64), 1
     origins = _window_origins(window, grad.shape[2:])
     for i in reversed(range(len(window.kernel))):
@@ -276,8 +287,28 @@ def _max_pool_grad(op: Any, grad: torch.Tensor, argmax: torch.Tensor) -> torch.T
     return result.scatter_add_(2, flat.flatten(2), grad.flatten(2)).reshape(shape)
 
 
+def _convolution(op: Any, source: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    window = Window.of(op, weight.shape[2:])
+    return torch.ops.aten.convolution(
+        source, weight, None, window.stride, window.padding, window.dilation, False,
+        [0] * len(window.stride), ir.IntegerAttr(op.attributes["groups"]).value,
+    )  # fmt: skip
+
+
+def _avg_pool(op: Any, source: torch.Tensor) -> torch.Tensor:
+    window, divisor = avg_pool_window(op), ir.IntegerAttr(op.attributes["divisor_override"]).value
+    pool = getattr(torch.nn.functional, f"avg_pool{len(window.kernel)}d")
+    ceil = _ceil_mode(window, source.shape, channels_first(op, op.results[0].type))
+    include = bool(ir.BoolAttr(op.attributes["count_include_pad"]).value)
+    options = {"divisor_override": divisor} if divisor else {}
+    result: torch.Tensor = pool(
+        source, window.kernel, window.stride, window.padding, ceil, include, **options
+    )
+    return result
+
+
 def _avg_pool_grad(op: Any, grad: torch.Tensor) -> torch.Tensor:
-    window, shape = avg_pool_window(op), shape_of(op.results[0].type)
+    window, shape = avg_pool_window(op), channels_first(op, op.results[0].type)
     divisor = ir.IntegerAttr(op.attributes["divisor_override"]).value
     include = bool(ir.BoolAttr(op.attributes["count_include_pad"]).value)
     pool = getattr(torch.nn.functional, f"avg_pool{len(window.kernel)}d")
@@ -317,7 +348,9 @@ def _random_uniform(op: Any, seed: torch.Tensor, step: torch.Tensor) -> torch.Te
 
 
 _HANDLERS: dict[str, Callable[..., Any]] = {
+    "sparsebp.avg_pool": _avg_pool,
     "sparsebp.avg_pool_grad": _avg_pool_grad,
+    "sparsebp.convolution": _convolution,
     "sparsebp.conv_input_grad": _conv_input_grad,
     "sparsebp.conv_weight_grad": _conv_weight_grad,
     "sparsebp.embedding_grad": _embedding_grad,

@@ -1,0 +1,408 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``sparsebp-convert-layout``: channels last, through the whole training graph."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch_mlir import ir
+
+from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
+from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, functions, operations
+from pock.dialects.sparsebp.layout import CHANNELS_LAST, OVER_SPACE, is_channels_last, to_first, to_last
+from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
+
+from .base import Pass
+from .simplify import Simplify
+
+
+@dataclass(frozen=True)
+class ConvertLayout(Pass):
+    """Compute convolutions, pools and what is between them on tensors that have their channels last.
+
+    There a pointwise convolution is a matrix product, and in every loop over channels the elements are
+    adjacent. Convolutions and pools are exchanged for ones with ``channels_last``; arithmetic, reductions,
+    slices and concatenations of their results follow, forward and backward, so that what one leaves for
+    another is not transposed in between. What must have PyTorch's layout (an argument, a result, the view
+    of a whole image as a vector) is permuted there. Weights keep their layout. ::
+
+        %y = torch.aten.convolution %x, %w, %b, ... : ..., -> !torch.vtensor<[8,32,64,64],f32>
+        %z = torch.aten.relu %y : !torch.vtensor<[8,32,64,64],f32> -> !torch.vtensor<[8,32,64,64],f32>
+        %p = torch.aten.mean.dim %z, [2, 3], ... : ... -> !torch.vtensor<[8,32],f32>
+
+    becomes::
+
+        %0 = torch.aten.permute %x, [0, 2, 3, 1]
+        %1 = "sparsebp.convolution"(%0, %w) {channels_last, ...} : ... -> !torch.vtensor<[8,64,64,32],f32>
+        %y = torch.aten.add.Tensor %1, %b : ... -> !torch.vtensor<[8,64,64,32],f32>
+        %z = torch.aten.relu %y : !torch.vtensor<[8,64,64,32],f32> -> !torch.vtensor<[8,64,64,32],f32>
+        %p = torch.aten.mean.dim %z, [1, 2], ... : ... -> !torch.vtensor<[8,32],f32>
+    """
+
+    name: ClassVar[str] = "sparsebp-convert-layout"
+
+    def apply(self, module: ir.Module) -> None:
+        for function in functions(module).values():
+            _Function(function).convert()
+        Simplify().apply(module)
+
+
+class _Function:
+    """The conversion of one function, operation by operation from the first.
+
+    ``last`` are the values that have been computed with their channels last; what they stand for goes when
+    nothing uses it any more. ``first`` are those that were permuted back.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.last: dict[ir.Value, ir.Value] = {}
+        self.first: dict[ir.Value, ir.Value] = {}
+
+    def convert(self) -> None:
+        for op in operations(self.function):
+            rule = _RULES.get(op.operation.name)
+            converted = rule(self, op, TorchBuilder(op)) if rule is not None else False
+            if not converted:
+                self._permute_back(op)
+
+    def _permute_back(self, op: Any) -> None:
+        """Give an operation that is not converted its operands in PyTorch's layout."""
+        for i, value in enumerate(op.operation.operands):
+            if value in self.last:
+                if value not in self.first:
+                    last = self.last[value]
+                    self.first[value] = _to_first(last, _behind(last, self.function))
+                op.operation.operands[i] = self.first[value]
+
+    def of(self, value: ir.Value) -> ir.Value:
+        """``value [N, C, *spatial]`` with its channels last."""
+        if value not in self.last:
+            self.last[value] = self._pulled(value) or _to_last(value, _behind(value, self.function))
+        return self.last[value]
+
+    def is_cheap(self, value: ir.Value) -> bool:
+        """Whether ``value`` with its channels last costs nothing: it is there, or there are no positions."""
+        return value in self.last or _is_order_kept(shape_of(value.type)) or self._is_pullable(value)
+
+    def _is_pullable(self, value: ir.Value) -> bool:
+        op = defining_op(value)
+        if op is None or len(op.operation.results) != 1 or value in self.first:
+            return False
+        rank = len(shape_of(value.type))
+        name = op.operation.name
+        if name not in (*ELEMENTWISE, "torch.aten.expand") or rank < 3:
+            return False
+        wide = [v for v in op.operation.operands if is_vtensor(v.type) and len(shape_of(v.type)) == rank]
+        return bool(wide) and all(self.is_cheap(v) for v in wide)
+
+    def _pulled(self, value: ir.Value) -> ir.Value | None:
+        """What spreads a value over positions, or computes with that, done with channels last at once."""
+        if not self._is_pullable(value):
+            return None
+        op = defining_op(value)
+        assert op is not None
+        rule = _expand if op.operation.name == "torch.aten.expand" else _elementwise
+        return self.last[value] if rule(self, op, TorchBuilder(op), force=True) else None
+
+
+# -- values -------------------------------------------------------------------------------------
+
+
+def _behind(value: ir.Value, function: Any) -> TorchBuilder:
+    """Builds right behind the definition of ``value``, so that all its users may use what is built."""
+    op = defining_op(value)
+    if op is None:
+        return TorchBuilder(operations(function)[0])
+    b = TorchBuilder(op)
+    b.ip = ir.InsertionPoint.after(op)
+    return b
+
+
+def _order(rank: int) -> list[int]:
+    """Dimension ``i`` of a tensor with channels last is dimension ``order[i]`` of PyTorch's."""
+    return list(to_last(range(rank)))
+
+
+def _is_order_kept(shape: Sequence[int]) -> bool:
+    """Whether elements come in the same order in both layouts: there is one channel, or one position."""
+    return len(shape) > 2 and (shape[1] == 1 or all(n == 1 for n in shape[2:]))
+
+
+def _to_last(value: ir.Value, b: TorchBuilder) -> ir.Value:
+    shape = shape_of(value.type)
+    if _is_order_kept(shape):
+        return b.view(value, to_last(shape))
+    # A permutation of a permuted value may undo it.
+    op = defining_op(value)
+    if op is not None and op.operation.name == "torch.aten.permute":
+        source, order = op.operation.operands[0], [d % len(shape) for d in constant(op.operation.operands[1])]
+        composed = [order[i] for i in _order(len(shape))]
+        return source if composed == list(range(len(shape))) else b.permute(source, composed)
+    return b.permute(value, _order(len(shape)))
+
+
+def _to_first(value: ir.Value, b: TorchBuilder) -> ir.Value:
+    shape = to_first(shape_of(value.type))
+    if _is_order_kept(shape):
+        return b.view(value, shape)
+    return b.permute(value, to_first(range(len(shape))))
+
+
+def _as_last(type_: ir.Type, b: TorchBuilder) -> ir.Type:
+    return vtensor(to_last(shape_of(type_)), element_of(type_), b.context)
+
+
+def _dimension(value: ir.Value, rank: int) -> int:
+    """Where the dimension that a constant names is when channels are last."""
+    return _order(rank).index(constant(value) % rank)
+
+
+# -- rules: they convert an operation, or leave it and return False ------------------------------
+
+
+def _spatial(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    """An operation of the dialect: which of its operands and results are over space says ``OVER_SPACE``."""
+    operation = op.operation
+    if is_channels_last(op):
+        return False
+    operands, result = OVER_SPACE[operation.name]
+    values = [f.of(v) if i in operands else v for i, v in enumerate(operation.operands)]
+    kept = _attributes(op)
+    old = operation.results[0]
+    type_ = _as_last(old.type, b) if result else old.type
+    new = b.create(operation.name, values, [type_], {**kept, CHANNELS_LAST: ir.UnitAttr.get(b.context)})
+    if result:
+        f.last[old] = new
+    else:
+        old.replace_all_uses_with(new)
+    return True
+
+
+def _integers(b: TorchBuilder, **lists: Sequence[int]) -> dict[str, ir.Attribute]:
+    return {name: ir.DenseI64ArrayAttr.get(list(values), b.context) for name, values in lists.items()}
+
+
+def _widened(value: ir.Value, rank: int) -> list[int]:
+    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
+    values: list[int] = constant(value)
+    return values * rank if len(values) == 1 else values
+
+
+def _convolution(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    x, weight, bias, stride, padding, dilation, transposed, _, groups = op.operation.operands
+    rank = len(shape_of(weight.type)) - 2
+    if constant(transposed) or len(shape_of(x.type)) != rank + 2:
+        return False
+    names = {"stride": stride, "padding": padding, "dilation": dilation}
+    window = _integers(b, **{name: _widened(value, rank) for name, value in names.items()})
+    attributes = {
+        **window,
+        "groups": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), constant(groups)),
+        CHANNELS_LAST: ir.UnitAttr.get(b.context),
+    }
+    old = op.operation.results[0]
+    y = b.create("sparsebp.convolution", [f.of(x), weight], [_as_last(old.type, b)], attributes)
+    f.last[old] = b.add(y, bias) if is_vtensor(bias.type) else y
+    return True
+
+
+def _avg_pool(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    x, kernel, stride, padding, _, include_pad, *divisor = op.operation.operands
+    rank = int(op.operation.name.removeprefix("torch.aten.avg_pool")[0])
+    if len(shape_of(x.type)) != rank + 2:
+        return False
+    size = _widened(kernel, rank)
+    window = _integers(b, kernel=size, stride=_widened(stride, rank) or size, padding=_widened(padding, rank))
+    override = (constant(divisor[0]) if divisor else None) or 0
+    attributes = {
+        **window,
+        "count_include_pad": ir.BoolAttr.get(constant(include_pad), b.context),
+        "divisor_override": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), override),
+        CHANNELS_LAST: ir.UnitAttr.get(b.context),
+    }
+    old = op.operation.results[0]
+    f.last[old] = b.create("sparsebp.avg_pool", [f.of(x)], [_as_last(old.type, b)], attributes)
+    return True
+
+
+def _tensors(op: Any) -> list[tuple[int, ir.Value]]:
+    return [(i, v) for i, v in enumerate(op.operation.operands) if is_vtensor(v.type)]
+
+
+def _elementwise(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
+    """Follows the operands that have channels last; the others are permuted."""
+    old = op.operation.results[0]
+    rank = len(shape_of(old.type))
+    tensors = _tensors(op)
+    if not force and not any(v in f.last and len(shape_of(v.type)) == rank for _, v in tensors):
+        return False
+    operands = list(op.operation.operands)
+    for i, value in tensors:
+        shape = shape_of(value.type)
+        if 0 < len(shape) < rank:
+            wide = b.view(value, (*[1] * (rank - len(shape)), *shape))
+            operands[i] = _to_last(wide, b)
+        elif shape:
+            operands[i] = f.of(value)
+    f.last[old] = _again(op, b, operands, _as_last(old.type, b))
+    return True
+
+
+def _attributes(op: Any) -> dict[str, ir.Attribute]:
+    given = op.operation.attributes
+    return {given[i].name: given[i].attr for i in range(len(given))}
+
+
+def _again(op: Any, b: TorchBuilder, operands: Sequence[ir.Value], type_: ir.Type) -> ir.Value:
+    """The operation on other operands, with a result of another shape."""
+    value: ir.Value = b.create(op.operation.name, operands, [type_], _attributes(op))
+    return value
+
+
+def _expand(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
+    x, _, implicit = op.operation.operands
+    old = op.operation.results[0]
+    rank = len(shape_of(old.type))
+    if len(shape_of(x.type)) != rank or not (force or x in f.last):
+        return False
+    wanted = b.int_list(to_last(shape_of(old.type)))
+    f.last[old] = b.create(op.operation.name, [f.of(x), wanted, implicit], [_as_last(old.type, b)])
+    return True
+
+
+def _reduction(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    """Dimensions that stay come out in PyTorch's order, unless all are kept."""
+    x, dims, *rest = op.operation.operands
+    if x not in f.last:
+        return False
+    old, rank = op.operation.results[0], len(shape_of(x.type))
+    listed = constant(dims) or list(range(rank))
+    reduced = sorted(_order(rank).index(d % rank) for d in listed)
+    operands = [f.last[x], b.int_list(reduced), *rest]
+    shape = shape_of(old.type)
+    if len(shape) == rank:
+        f.last[old] = _again(op, b, operands, _as_last(old.type, b))
+        return True
+    left = [d for i, d in enumerate(_order(rank)) if i not in reduced]
+    wanted = [left.index(d) for d in sorted(left)]
+    found = vtensor([shape_of(x.type)[d] for d in left], element_of(old.type), b.context)
+    value = _again(op, b, operands, found)
+    old.replace_all_uses_with(value if wanted == list(range(len(wanted))) else b.permute(value, wanted))
+    return True
+
+
+def _cat(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    tensors, dim = op.operation.operands
+    construct = defining_op(tensors)
+    if construct is None or construct.operation.name != "torch.prim.ListConstruct":
+        return False
+    parts = list(construct.operation.operands)
+    old = op.operation.results[0]
+    rank = len(shape_of(old.type))
+    if not any(part in f.last for part in parts) or any(len(shape_of(p.type)) != rank for p in parts):
+        f._permute_back(construct)
+        return False
+    turned = [f.of(part) for part in parts]
+    list_type = construct.operation.results[0].type
+    if len({str(value.type) for value in turned}) == 1:
+        list_type = b.type(f"!torch.list<{turned[0].type}>")
+    elif "vtensor<[" in str(list_type):
+        list_type = b.type("!torch.list<vtensor>")
+    listed = b.create("torch.prim.ListConstruct", turned, [list_type])
+    f.last[old] = b.create(op.operation.name, [listed, b.int(_dimension(dim, rank))], [_as_last(old.type, b)])
+    return True
+
+
+def _slice(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    x, dim, *rest = op.operation.operands
+    if x not in f.last:
+        return False
+    old, rank = op.operation.results[0], len(shape_of(x.type))
+    operands = [f.last[x], b.int(_dimension(dim, rank)), *rest]
+    f.last[old] = _again(op, b, operands, _as_last(old.type, b))
+    return True
+
+
+def _select_channels(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    x = op.operation.operands[0]
+    if x not in f.last:
+        return False
+    old, given = op.operation.results[0], op.operation.attributes
+    axis = _order(len(shape_of(x.type))).index(ir.IntegerAttr(given["axis"]).value)
+    attributes = {
+        "axis": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), axis),
+        "mask": given["mask"],
+    }
+    f.last[old] = b.create(op.operation.name, [f.last[x]], [_as_last(old.type, b)], attributes)
+    return True
+
+
+def _pad(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    """constant_pad_nd, whose list counts from the last dimension and has two entries for each."""
+    x, pads, fill = op.operation.operands
+    if x not in f.last:
+        return False
+    old, rank = op.operation.results[0], len(shape_of(x.type))
+    listed = constant(pads)
+    each = [tuple(listed[i : i + 2]) for i in range(0, len(listed), 2)]
+    by_dimension = [*reversed(each + [(0, 0)] * (rank - len(each)))]
+    turned = [n for i in reversed(_order(rank)) for n in by_dimension[i]]
+    f.last[old] = _again(op, b, [f.last[x], b.int_list(turned), fill], _as_last(old.type, b))
+    return True
+
+
+def _view(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    """A view of one position, or one channel, is one of the same elements in the same order."""
+    x, old = op.operation.operands[0], op.operation.results[0]
+    if x not in f.last or not _is_order_kept(shape_of(x.type)):
+        return False
+    old.replace_all_uses_with(b.view(f.last[x], shape_of(old.type)))
+    return True
+
+
+def _permute(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    x, order = op.operation.operands
+    if x not in f.last:
+        return False
+    old, rank = op.operation.results[0], len(shape_of(x.type))
+    composed = [_order(rank).index(d % rank) for d in constant(order)]
+    source = f.last[x]
+    old.replace_all_uses_with(source if composed == list(range(rank)) else b.permute(source, composed))
+    return True
+
+
+def _checked(rule: Callable[..., bool]) -> Callable[..., bool]:
+    """``rule``, which leaves operations whose arguments are not known before run time."""
+
+    def checked(*arguments: Any, **options: Any) -> bool:
+        try:
+            return rule(*arguments, **options)
+        except NotConstant:
+            return False
+
+    return checked
+
+
+_VIEWS = ("_unsafe_view", "flatten.using_ints", "reshape", "squeeze", "squeeze.dim", "unsqueeze", "view")
+
+_RULES: dict[str, Callable[..., bool]] = {
+    name: _checked(rule)
+    for name, rule in {
+        **dict.fromkeys(OVER_SPACE, _spatial),
+        **dict.fromkeys(ELEMENTWISE, _elementwise),
+        **dict.fromkeys(REDUCTIONS, _reduction),
+        **{f"torch.aten.{name}": _view for name in _VIEWS},
+        "sparsebp.select_channels": _select_channels,
+        "torch.aten.avg_pool1d": _avg_pool,
+        "torch.aten.avg_pool2d": _avg_pool,
+        "torch.aten.avg_pool3d": _avg_pool,
+        "torch.aten.cat": _cat,
+        "torch.aten.constant_pad_nd": _pad,
+        "torch.aten.convolution": _convolution,
+        "torch.aten.expand": _expand,
+        "torch.aten.permute": _permute,
+        "torch.aten.slice.Tensor": _slice,
+    }.items()
+}
