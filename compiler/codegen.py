@@ -26,6 +26,7 @@ from iree.compiler.tools.binaries import find_tool
 from .analysis.state_hazards import Analysis
 from .errors import PockError
 from .in_place import InPlaceModule
+from .tiling import Choose, configure
 
 METADATA_KEY = "pock.metadata"
 
@@ -67,6 +68,7 @@ class Request:
     """What to generate: the linalg module as text, flags, and how parameters are stored.
 
     ``parameters`` is a safetensors archive of ``scope``; ``embed`` puts its values inside the module.
+    ``tiling`` chooses tile sizes for dispatches.
     """
 
     text: str
@@ -74,6 +76,7 @@ class Request:
     parameters: bytes
     scope: str
     embed: bool
+    tiling: Choose = lambda nest, vector_bytes: None
 
 
 Describe = Callable[[Analysis, Mapping[int, str]], Mapping[str, Any]]
@@ -124,6 +127,7 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             module = ir.Module.parse(stream)
             if (step := source.check(module)) is not None:
                 _attach_metadata(module, metadata(step, source.copied))
+                configure(module, request.tiling)
                 buffer = io.BytesIO()
                 module.operation.write_bytecode(buffer)
                 break

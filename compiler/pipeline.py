@@ -24,6 +24,7 @@ from .opt import Stage as PipelineStage
 from .opt import run_pipeline
 from .optimizers import SGD, Optimizer
 from .passes.apply_scheme import ApplyScheme
+from .passes.convert_layout import ConvertLayout
 from .passes.expand_optimizer import ExpandOptimizer, hyperparameters_of
 from .passes.fold_batch_norm import FoldBatchNorm
 from .passes.materialize_state import SCOPE, state_of, tensor_type
@@ -62,8 +63,8 @@ def pruned() -> list[PipelineStage]:
 
 
 def trained(optimizer: Optimizer) -> list[PipelineStage]:
-    """The stages from there to a program whose updates are arithmetic, in order."""
-    return [ExpandOptimizer.of(optimizer), ScheduleUpdates()]
+    """The stages from there to a program whose updates are arithmetic, in order, channels last."""
+    return [ExpandOptimizer.of(optimizer), ScheduleUpdates(), ConvertLayout()]
 
 
 def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer) -> str:
@@ -161,7 +162,7 @@ def compile_program(
     _name_module(module)
     text = str(module.operation.get_asm(enable_debug_info=True))
     names = _state_arguments(described)
-    request = Request(text, flags, archive, SCOPE, parameters == "embedded")
+    request = Request(text, flags, archive, SCOPE, parameters == "embedded", chosen.tiling)
     generated = generate(
         request,
         lambda analysis, copied: _with_memory(described, analysis, [names[i] for i in copied]),

@@ -61,6 +61,7 @@ class Program:
             raise ArtifactError(f"cannot load {path}: {reason(error)}") from None
         self.metadata = self._read_metadata(path)
         self.device = Device(device or self.metadata.device)
+        self._last = ""
         modules = [rt.create_hal_module(instance, self.device.hal)]
         if (provider := self._provider(path, parameters)) is not None:
             modules.append(rt.create_io_parameters_module(instance, provider))
@@ -111,6 +112,10 @@ class Program:
         for argument in arguments:
             push(argument)
         returned = rt.VmVariantList(results)
+        if function.name != self._last:
+            # What another function has used is of no use to this one.
+            self.device.allocator.trim()
+            self._last = function.name
         try:
             self._context.invoke(function, packed, returned)
         except (RuntimeError, ValueError) as error:

@@ -6,6 +6,8 @@ import dataclasses
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
+from .loops import LoopNest, Tiling
+
 
 class TargetError(ValueError):
     """A target or an option of one that does not exist."""
@@ -28,6 +30,10 @@ class Target(ABC):
     @abstractmethod
     def compile_flags(self) -> list[str]:
         """The flags of ``iree-compile`` that select the target and how code is generated for it."""
+
+    def tiling(self, nest: LoopNest, vector_bytes: int) -> Tiling | None:
+        """How code for a loop nest is to be generated, or None to leave it to IREE."""
+        return None
 
     def __str__(self) -> str:
         given = {

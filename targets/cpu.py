@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .base import Target
+from .cpu_tiling import tiling
+from .loops import LoopNest, Tiling
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,6 @@ class CPU(Target):
             enabled = ",".join(f"+{feature}" for feature in self.features.split("+") if feature)
             flags.append(f"--iree-llvmcpu-target-cpu-features={enabled}")
         return flags
+
+    def tiling(self, nest: LoopNest, vector_bytes: int) -> Tiling | None:
+        return tiling(nest, vector_bytes)

@@ -19,9 +19,11 @@ Conversion = Callable[[Any, LinalgBuilder], ir.Value | None]
 
 #: operation -> "module:function" below this package
 _REGISTRY = {
+    "sparsebp.avg_pool": "avg_pool:convert",
     "sparsebp.avg_pool_grad": "avg_pool_grad:convert",
     "sparsebp.conv_input_grad": "conv_input_grad:convert",
     "sparsebp.conv_weight_grad": "conv_weight_grad:convert",
+    "sparsebp.convolution": "convolution:convert",
     "sparsebp.embedding_grad": "embedding_grad:convert",
     "sparsebp.max_pool": "max_pool:convert",
     "sparsebp.max_pool_argmax": "max_pool_argmax:convert",
@@ -29,11 +31,11 @@ _REGISTRY = {
     "sparsebp.random_mask": "random_mask:convert",
     "sparsebp.random_uniform": "random_uniform:convert",
     "sparsebp.select_channels": "select_channels:convert",
-    "torch.aten.avg_pool1d": "avg_pool:convert",
-    "torch.aten.avg_pool2d": "avg_pool:convert",
-    "torch.aten.avg_pool3d": "avg_pool:convert",
+    "torch.aten.avg_pool1d": "avg_pool:convert_aten",
+    "torch.aten.avg_pool2d": "avg_pool:convert_aten",
+    "torch.aten.avg_pool3d": "avg_pool:convert_aten",
     "torch.aten.constant_pad_nd": "constant_pad:convert",
-    "torch.aten.convolution": "convolution:convert",
+    "torch.aten.convolution": "convolution:convert_aten",
     "torch.aten.embedding": "embedding:convert",
 }
 

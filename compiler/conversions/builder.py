@@ -257,9 +257,19 @@ class LinalgBuilder(TorchBuilder):
         return self.generic(f"-> {names}", [], [self.empty(sizes, element(value))], read)
 
     def reorder(self, value: ir.Value, order: Sequence[int]) -> ir.Value:
-        """As ``transpose``, by ``gather``."""
-        source, inverse = shape(value), [list(order).index(i) for i in range(len(order))]
-        return self.gather(value, [source[i] for i in order], lambda indices: [indices[i] for i in inverse])
+        """As ``transpose``, a copy that stays one.
+
+        iree-compile folds transpositions into products and named convolutions, which then take many times
+        as long.
+        """
+        if list(order) == list(range(len(order))):
+            return value
+        return self.barrier(self.transpose(value, order))
+
+    def barrier(self, value: ir.Value) -> ir.Value:
+        """``value``, across which nothing is fused; it is gone when iree-compile has formed dispatches."""
+        result: ir.Value = self.create("iree_tensor_ext.compute_barrier.start", [value], [value.type])
+        return result
 
     # Computation.
 
@@ -311,6 +321,29 @@ class LinalgBuilder(TorchBuilder):
             return arith.addf(total, product)
 
         return self.generic(spec, [a, b], [self.full(result, 0.0, self.f32)], multiply_add)
+
+    def convolution(
+        self,
+        name: str,
+        x: ir.Value,
+        weight: ir.Value,
+        strides: Sequence[int],
+        dilations: Sequence[int],
+        out: Sequence[int],
+        total: ir.Value | None = None,
+    ) -> ir.Value:
+        """The named convolution ``linalg.<name>`` of a fitted ``x [N, *in, C]``, in f32.
+
+        ``weight`` is ``[*kernel, C, F]`` or ``[*kernel, C]``, ``out`` the spatial size of the result; it is
+        added to ``total``, if given.
+        """
+        result = [shape(x)[0], *out, shape(weight)[-1]]
+        init = self.full(result, 0.0, self.f32) if total is None else total
+        with self.ip, self.location:
+            value: ir.Value = getattr(linalg, name)(
+                x, weight, outs=[init], strides=list(strides), dilations=list(dilations)
+            )
+        return value
 
 
 # Scalars in the body of a generic, at the current insertion point and location.

@@ -1,9 +1,9 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Depthwise convolution and its weight gradient, with the taps unrolled.
+"""Depthwise convolutions and their weight gradients.
 
-A depthwise convolution reads each element a few times and multiplies little: as one loop nest over
-positions that has all taps in its body it runs at the speed of memory.
+The named convolution over ``[N, H, W, C]`` runs at the speed of memory, and so does a loop over positions
+that has all taps in its body, for what has no name.
 """
 
 import math
@@ -15,49 +15,71 @@ from torch_mlir.dialects import arith
 from pock.dialects.sparsebp.window import Window
 
 from .builder import Body, LinalgBuilder, convert_scalar, shape
-from .patches import MOST_TAPS, view_subscripts, views
+from .patches import MOST_TAPS, fit, unpadded, view_subscripts, views
+
+_NAMED = "depthwise_conv_2d_nhwc_hwc"
+
+MOST_IMAGES = 32
+"""Images whose weight gradients are a convolution each; those of more are one slower loop."""
 
 
 def depthwise_convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: Window) -> ir.Value:
-    """The convolution of a fitted ``x [N, C, *in]`` with ``m`` filters a channel, ``[C·m, 1, *kernel]``."""
-    batch, channels, *size = shape(x)
-    multiplier = shape(weight)[0] // channels
+    """The convolution of a fitted ``x [N, *in, C]`` with ``m`` filters a channel, ``[C·m, 1, *kernel]``."""
+    batch, channels, out = shape(x)[0], shape(x)[-1], window.output_size(shape(x)[1:-1])
+    multiplier, rank = shape(weight)[0] // channels, len(out)
+    if multiplier == 1 and rank == 2:
+        by_tap = b.reorder(b.merge(weight, [2, 1, 1]), [1, 2, 0])
+        return b.convolution(_NAMED, x, by_tap, window.stride, window.dilation, out)
     filters = [channels] if multiplier == 1 else [channels, multiplier]
     f, (read, at) = "c m"[: 2 * len(filters) - 1], view_subscripts(window)
-    out = window.output_size(size)
     taps = list(zip(views(b, x, window, out), _tap_weights(b, weight, filters), strict=True))
-    total = b.full([batch, *filters, *out], 0.0, b.f32)
+    total = b.full([batch, *out, *filters], 0.0, b.f32)
     for start in range(0, len(taps), MOST_TAPS):
         xs, weights = zip(*taps[start : start + MOST_TAPS], strict=True)
-        spec = ", ".join([f"n c {read}"] * len(xs) + [f] * len(xs)) + f" -> n {f} {at}"
+        spec = ", ".join([f"n {read} c"] * len(xs) + [f] * len(xs)) + f" -> n {at} {f}"
         total = b.generic(spec, [*xs, *weights], [total], _sum_of_products(b, len(xs)))
-    return b.merge(total, [1, len(filters)] + [1] * len(size))
+    return b.merge(total, [1] * (1 + rank) + [len(filters)])
 
 
 def depthwise_weight_grad(
     b: LinalgBuilder, grad: ir.Value, x: ir.Value, multiplier: int, window: Window
 ) -> ir.Value:
-    """``[C·m, 1, *kernel]`` in f32, of a fitted ``x [N, C, *in]`` and ``grad [N, C·m, *out]``.
-
-    One reduction over all positions that has a sum for each tap.
-    """
-    batch, channels, *_ = shape(x)
+    """``[C·m, 1, *kernel]`` from ``grad [N, *out, C·m]`` and ``x [N, *in, C]``."""
+    batch, channels, out = shape(x)[0], shape(x)[-1], shape(grad)[1:-1]
+    if multiplier == 1 and len(out) == 2 and batch <= MOST_IMAGES:
+        return _image_by_image(b, grad, x, window)
+    x, window = fit(b, x, window, out, spare=True), unpadded(window)
     filters = [channels] if multiplier == 1 else [channels, multiplier]
     f, (read, at) = "c m"[: 2 * len(filters) - 1], view_subscripts(window)
-    out = shape(grad)[2:]
-    grad = b.reshape(grad, [[batch], filters, *([n] for n in out)])
+    grad = b.reshape(grad, [[batch], *([n] for n in out), filters])
     taps = views(b, x, window, out)
     sums: list[ir.Value] = []
     for start in range(0, len(taps), MOST_TAPS):
         chunk = taps[start : start + MOST_TAPS]
-        spec = (
-            ", ".join([f"n {f} {at}"] + [f"n c {read}"] * len(chunk)) + " -> " + ", ".join([f] * len(chunk))
-        )
+        inputs = ", ".join([f"n {at} {f}"] + [f"n {read} c"] * len(chunk))
+        spec = f"{inputs} -> " + ", ".join([f] * len(chunk))
         zeros = [b.full(filters, 0.0, b.f32)] * len(chunk)
         found = b.generic(spec, [grad, *chunk], zeros, _products_of_first(b, len(chunk)))
         sums.extend([found] if isinstance(found, ir.Value) else found)
     by_filter = b.transpose(b.merge(b.stack(sums), [1, len(filters)]), [1, 0])
     return b.reshape(by_filter, [[channels * multiplier], [1, *window.kernel]])
+
+
+def _image_by_image(b: LinalgBuilder, grad: ir.Value, x: ir.Value, window: Window) -> ir.Value:
+    """The sum over images of the convolution of each with its gradient as the filter.
+
+    Stride and dilation change places.
+    """
+    batch, *out, channels = shape(grad)
+    size = shape(x)[1:-1]
+    total = b.full([1, *window.kernel, channels], 0.0, b.f32)
+    for n in range(batch):
+        # Padded one by one: iree-compile makes the padding part of each convolution.
+        image = fit(b, b.slice(x, [n, 0, 0, 0], [1, *size, channels]), window, out)
+        filter = b.merge(b.slice(grad, [n, 0, 0, 0], [1, *out, channels]), [2, 1, 1])
+        total = b.convolution(_NAMED, image, filter, window.dilation, window.stride, window.kernel, total)
+    matrix = b.merge(total, [3, 1])
+    return b.reshape(b.transpose(matrix, [1, 0]), [[channels], [1, *window.kernel]])
 
 
 def _tap_weights(b: LinalgBuilder, weight: ir.Value, filters: Sequence[int]) -> list[ir.Value]:

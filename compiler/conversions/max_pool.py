@@ -9,9 +9,9 @@ from torch_mlir import ir
 from torch_mlir.dialects import arith
 
 from pock.dialects.sparsebp.window import Window
-from pock.dialects.types import shape_of
 
-from .builder import LinalgBuilder, element
+from .builder import LinalgBuilder, element, shape
+from .layout import in_layout, over_space, spatial_size
 from .max_pool_argmax import maxima_and_taps
 from .patches import MOST_TAPS, fit, unpadded, view_subscripts, views
 
@@ -22,16 +22,16 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     Where the positions of the maxima are wanted too, they are found in the same loop.
     """
     if _has_argmax(op):
-        return maxima_and_taps(op, b)[0]
-    window, out = Window.of(op), shape_of(op.operation.results[0].type)
-    x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
-    taps, (read, at) = views(b, x, unpadded(window), out[2:]), view_subscripts(window)
-    top = b.full(out, float("-inf"), element(x))
+        return in_layout(op, maxima_and_taps(op, b)[0], b)
+    window, out = Window.of(op), spatial_size(op)
+    x = fit(b, over_space(op, 0, b), window, out, float("-inf"))
+    taps, (read, at) = views(b, x, unpadded(window), out), view_subscripts(window)
+    top = b.full([shape(x)[0], *out, shape(x)[-1]], float("-inf"), element(x))
     for start in range(0, len(taps), MOST_TAPS):
         chunk = taps[start : start + MOST_TAPS]
-        spec = ", ".join([f"n c {read}"] * len(chunk)) + f" -> n c {at}"
+        spec = ", ".join([f"n {read} c"] * len(chunk)) + f" -> n {at} c"
         top = b.generic(spec, chunk, [top], lambda *values: reduce(arith.maximumf, reversed(values)))
-    return top
+    return in_layout(op, top, b)
 
 
 def _has_argmax(op: Any) -> bool:

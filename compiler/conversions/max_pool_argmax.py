@@ -10,9 +10,9 @@ from torch_mlir import ir
 from torch_mlir.dialects import arith
 
 from pock.dialects.sparsebp.window import Window
-from pock.dialects.types import shape_of
 
-from .builder import Body, LinalgBuilder, element, is_negative
+from .builder import Body, LinalgBuilder, element, is_negative, shape
+from .layout import in_layout, over_space, spatial_size
 from .patches import MOST_TAPS, fit, letters, unpadded, view_subscripts, views
 
 
@@ -21,24 +21,25 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
 
     Where nothing exceeds minus infinity the first tap that is not padding wins, as in PyTorch.
     """
-    window, out = Window.of(op), shape_of(op.operation.results[0].type)
-    return _or_first(b, maxima_and_taps(op, b)[1], window, out[2:])
+    return in_layout(op, _or_first(b, maxima_and_taps(op, b)[1], Window.of(op), spatial_size(op)), b)
 
 
 def maxima_and_taps(op: Any, b: LinalgBuilder) -> list[ir.Value]:
-    """The maximum of each window and its tap, or -1, from one look at what each tap reads.
+    """The maximum of each window ``[N, *out, C]`` and its tap, or -1, from one look at what each tap reads.
 
     ``op`` is a ``max_pool`` or a ``max_pool_argmax``: of both over the same windows one loop is left.
     """
-    window, out = Window.of(op), shape_of(op.operation.results[0].type)
-    x = fit(b, b.operand(op, 0), window, out[2:], float("-inf"))
-    taps, (read, at) = views(b, x, unpadded(window), out[2:]), view_subscripts(window)
-    top, argmax = b.full(out, float("-inf"), element(x)), b.full(out, -1, b.i32)
+    window, out = Window.of(op), spatial_size(op)
+    x = fit(b, over_space(op, 0, b), window, out, float("-inf"))
+    taps, (read, at) = views(b, x, unpadded(window), out), view_subscripts(window)
+    sizes = [shape(x)[0], *out, shape(x)[-1]]
+    top, argmax = b.full(sizes, float("-inf"), element(x)), b.full(sizes, -1, b.i32)
     for start in range(0, len(taps), MOST_TAPS):
         chunk = taps[start : start + MOST_TAPS]
-        spec = ", ".join([f"n c {read}"] * len(chunk)) + f" -> n c {at}, n c {at}"
+        spec = ", ".join([f"n {read} c"] * len(chunk)) + f" -> n {at} c, n {at} c"
         top, argmax = b.generic(spec, chunk, [top, argmax], _latest_maximum(b, start))
-    return [top, argmax]
+    # iree-compile makes invalid code where it moves a transposition into a loop with two results.
+    return [b.barrier(top), b.barrier(argmax)]
 
 
 def _latest_maximum(b: LinalgBuilder, first_tap: int) -> Body:
@@ -66,4 +67,4 @@ def _or_first(b: LinalgBuilder, argmax: ir.Value, window: Window, out: Sequence[
     def choose(tap: ir.Value, fallback: ir.Value, _: ir.Value) -> ir.Value:
         return arith.select(is_negative(tap), fallback, tap)
 
-    return b.generic(f"n c {o}, {o} -> n c {o}", [argmax, b.dense(first)], [b.like(argmax)], choose)
+    return b.generic(f"n {o} c, {o} -> n {o} c", [argmax, b.dense(first)], [b.like(argmax)], choose)

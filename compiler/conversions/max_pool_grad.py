@@ -8,23 +8,25 @@ from torch_mlir import ir
 from torch_mlir.dialects import arith
 
 from pock.dialects.sparsebp.window import Window
-from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, convert_scalar
-from .subpixel import gather, pad_outputs, phases, tap_table
+from .layout import in_layout, over_space, spatial_size
+from .patches import letters
+from .subpixel import by_offset, gather, pad_outputs, phases, tap_table
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """Each input position sums the gradients of the windows whose maximum it is (see ``subpixel``)."""
-    size = shape_of(op.operation.results[0].type)[2:]
+    size = spatial_size(op)
     window = Window.of(op)
     dims = phases(window, size)
-    grad = pad_outputs(b, b.operand(op, 0), dims)
+    grad = pad_outputs(b, over_space(op, 0, b), dims)
     # Neither a tap nor the table's -1.
-    argmax = pad_outputs(b, b.operand(op, 1), dims, -2)
+    argmax = pad_outputs(b, over_space(op, 1, b), dims, -2)
 
     def if_maximum(value: ir.Value, at: ir.Value, tap: ir.Value) -> ir.Value:
         chosen = arith.cmpi(arith.CmpIPredicate.eq, at, tap)
         return arith.select(chosen, convert_scalar(value, b.f32), arith.constant(b.f32, 0.0))
 
-    return gather(b, [grad, argmax], dims, tap_table(dims, window.kernel), if_maximum, size)
+    taps, at = by_offset(b, tap_table(dims, window.kernel)), " ".join(letters("r", len(dims)))
+    return in_layout(op, gather(b, [grad, argmax], dims, taps, at, if_maximum, size), b)

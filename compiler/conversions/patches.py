@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Windows over ``[N, C, *spatial]``: padding to fit, subscripts, and patches."""
+"""Windows over ``[N, *spatial, C]``: padding to fit, subscripts, and patches."""
 
 import itertools
 import math
@@ -41,10 +41,10 @@ def is_pointwise(window: Window) -> bool:
 
 def views(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> list[ir.Value]:
     """For each tap in row-major order what it reads of a fitted ``x``, strides not yet taken."""
-    batch, channels, *_ = shape(x)
+    batch, channels = shape(x)[0], shape(x)[-1]
     spans = [(o - 1) * s + 1 for o, s in zip(out, window.stride, strict=True)]
     begins = [range(0, k * d, d) for k, d in zip(window.kernel, window.dilation, strict=True)]
-    return [b.slice(x, [0, 0, *at], [batch, channels, *spans]) for at in itertools.product(*begins)]
+    return [b.slice(x, [0, *at, 0], [batch, *spans, channels]) for at in itertools.product(*begins)]
 
 
 def view_subscripts(window: Window) -> tuple[str, str]:
@@ -66,7 +66,7 @@ def fit(
     fill: float = 0.0,
     spare: bool = False,
 ) -> ir.Value:
-    """``x [N, C, *in]`` padded with ``fill``, or cropped, to what ``out`` windows cover.
+    """``x [N, *in, C]`` padded with ``fill``, or cropped, to what ``out`` windows cover.
 
     Exactly that: iree-compile drops dimensions of size 1, and then takes an input that is larger for a
     mistake. ``spare`` adds one element to a dimension that has several positions and several taps, if
@@ -75,58 +75,39 @@ def fit(
     high = [
         (o - 1) * s + d * (k - 1) + 1 - n - p
         for o, n, k, s, p, d in zip(
-            out, shape(x)[2:], window.kernel, window.stride, window.padding, window.dilation, strict=True
+            out, shape(x)[1:-1], window.kernel, window.stride, window.padding, window.dilation, strict=True
         )
     ]
     if spare:
         several = [i for i, (o, k) in enumerate(zip(out, window.kernel, strict=True)) if min(o, k) > 1]
         high = [n + (i in several[:1]) for i, n in enumerate(high)]
-    return b.pad(x, [0, 0, *window.padding], [0, 0, *high], fill)
+    return b.pad(x, [0, *window.padding, 0], [0, *high, 0], fill)
 
 
-def patches(
-    b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], positions_first: bool = False
-) -> ir.Value:
-    """``[N, C, *kernel, *out]``: what each window of a fitted ``x`` reads (im2col).
+def patches(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
+    """``[N, *out, taps · C]``: what each window of a fitted ``x`` reads, tap by tap (im2col).
 
-    ``positions_first`` makes it ``[N, *out, C, *kernel]``.
+    Taps and channels are one dimension: as several, iree-compile would fold the copy into the product with
+    a filter and make a slow convolution of it.
     """
-    batch, channels, *size = shape(x)
-    rank = len(size)
+    batch, channels = shape(x)[0], shape(x)[-1]
+    rank = len(out)
     at, over = " ".join(letters("o", rank)), " ".join(letters("k", rank))
-    kernel = window.kernel
-    order = f"n {at} c {over}" if positions_first else f"n c {over} {at}"
-    sizes = [batch, *out, channels, *kernel] if positions_first else [batch, channels, *kernel, *out]
-    inputs, init = [x, b.empty(kernel, element(x))], b.empty(sizes, element(x))
-    return b.generic(f"n c {taps(window)}, {over} -> {order}", inputs, [init], lambda value, *_: value)
-
-
-def columns(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int], groups: int) -> ir.Value:
-    """``patches`` as products with a filter take them: ``[N, groups, C / groups · taps, *out]``.
-
-    Without ``groups`` if there is one. Channels and taps are one dimension: as several, iree-compile
-    would fold the copy into the product and make a slow convolution of it. Positions keep theirs:
-    merged, they would be merged in the operations around too, whose views of padded tensors would
-    become copies.
-    """
-    rank = len(window.kernel)
-    if is_pointwise(window):
-        values = x
-    elif math.prod(window.kernel) == 1:
-        values = _every(b, x, window, out)
-    else:
-        values = b.merge(patches(b, x, window, out), [1, 1 + rank] + [1] * rank)
-    batch, depth = shape(values)[:2]
-    if groups == 1:
-        return values
-    return b.reshape(values, [[batch], [groups, depth // groups], *([n] for n in out)])
+    if math.prod(window.kernel) == 1:
+        return x if is_pointwise(window) else _every(b, x, window, out)
+    inputs = [x, b.empty(window.kernel, element(x))]
+    init = b.empty([batch, *out, *window.kernel, channels], element(x))
+    spec = f"n {taps(window)} c, {over} -> n {at} {over} c"
+    copied = b.generic(spec, inputs, [init], lambda value, *_: value)
+    return b.merge(copied, [1] * (1 + rank) + [rank + 1])
 
 
 def _every(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
-    """``[N, C, *out]``: what windows of one tap read."""
+    """``[N, *out, C]``: what windows of one tap read."""
 
     def at(indices: list[ir.Value]) -> list[ir.Value]:
-        positions = zip(indices[2:], window.stride, strict=True)
-        return indices[:2] + [arith.muli(position, index(stride)) for position, stride in positions]
+        positions = zip(indices[1:-1], window.stride, strict=True)
+        read = [arith.muli(position, index(stride)) for position, stride in positions]
+        return [indices[0], *read, indices[-1]]
 
-    return b.gather(x, [*shape(x)[:2], *out], at)
+    return b.gather(x, [shape(x)[0], *out, shape(x)[-1]], at)

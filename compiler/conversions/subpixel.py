@@ -90,41 +90,49 @@ def tap_table(
 
 
 def pad_outputs(b: LinalgBuilder, value: ir.Value, dims: Sequence[Phases], fill: float = 0.0) -> ir.Value:
-    """``value [N, C, *out]`` padded or cropped such that every offset of every quotient is in it."""
-    pads = [dim.padding(n) for dim, n in zip(dims, shape(value)[2:], strict=True)]
-    return b.pad(value, [0, 0, *(low for low, _ in pads)], [0, 0, *(high for _, high in pads)], fill)
+    """``value [N, *out, C]`` padded or cropped such that every offset of every quotient is in it."""
+    pads = [dim.padding(n) for dim, n in zip(dims, shape(value)[1:-1], strict=True)]
+    return b.pad(value, [0, *(low for low, _ in pads), 0], [0, *(high for _, high in pads), 0], fill)
 
 
 def gather(
     b: LinalgBuilder,
     values: Sequence[ir.Value],
     dims: Sequence[Phases],
-    table: "np.ndarray[Any, Any]",
+    tables: Sequence[ir.Value],
+    table_subscripts: str,
     share: Callable[..., ir.Value],
     size: Sequence[int],
 ) -> ir.Value:
-    """``[N, C, *size]`` in f32: for each input position the sum of ``share`` over the offsets.
+    """``[N, *size, C]`` in f32: for each input position the sum of ``share`` over the offsets.
 
     ``share`` is a function of the scalars of ``values`` (as ``pad_outputs`` leaves them) at an offset and
-    of ``table`` (``[*phase, *offset]``) for its phase. The offsets are unrolled.
+    of that offset's table: ``tables`` are in row-major order of offsets, ``table_subscripts`` are theirs,
+    of phases ``r0``, … and of the channel ``c``. The offsets are unrolled.
     """
     rank = len(dims)
-    batch, channels = shape(values[0])[:2]
+    batch, channels = shape(values[0])[0], shape(values[0])[-1]
     quotients = [dim.quotients for dim in dims]
     q, r = letters("q", rank), letters("r", rank)
-    read, phase = f"n c {' '.join(q)}", " ".join(r)
+    read = f"n {' '.join(q)} c"
     result = " ".join(f"{quotient} {phase}" for quotient, phase in zip(q, r, strict=True))
     offsets = list(itertools.product(*(range(dim.offsets) for dim in dims)))
-    by_offset = np.moveaxis(table, range(rank, 2 * rank), range(rank))
-    total = b.full([batch, channels, *(n for dim in dims for n in (dim.quotients, dim.stride))], 0.0, b.f32)
+    total = b.full([batch, *(n for dim in dims for n in (dim.quotients, dim.stride)), channels], 0.0, b.f32)
     for start in range(0, len(offsets), MOST_TAPS):
         chunk = offsets[start : start + MOST_TAPS]
-        inputs = [b.slice(v, [0, 0, *at], [batch, channels, *quotients]) for at in chunk for v in values]
-        tables = [b.dense(by_offset[at]) for at in chunk]
-        spec = ", ".join([read] * len(inputs) + [phase] * len(tables)) + f" -> n c {result}"
-        total = b.generic(spec, [*inputs, *tables], [total], _sum_of_shares(share, len(values), len(chunk)))
-    merged = b.merge(total, [1, 1] + [2] * rank)
-    return b.slice(merged, [0] * (rank + 2), [batch, channels, *size])
+        inputs = [b.slice(v, [0, *at, 0], [batch, *quotients, channels]) for at in chunk for v in values]
+        entries = tables[start : start + MOST_TAPS]
+        spec = ", ".join([read] * len(inputs) + [table_subscripts] * len(entries)) + f" -> n {result} c"
+        total = b.generic(spec, [*inputs, *entries], [total], _sum_of_shares(share, len(values), len(chunk)))
+    merged = b.merge(total, [1, *[2] * rank, 1])
+    return b.slice(merged, [0] * (rank + 2), [batch, *size, channels])
+
+
+def by_offset(b: LinalgBuilder, table: "np.ndarray[Any, Any]") -> list[ir.Value]:
+    """A table ``[*phase, *offset]`` as constants ``[*phase]``, in row-major order of offsets."""
+    rank = table.ndim // 2
+    flat = table.reshape(*table.shape[:rank], -1)
+    return [b.dense(np.ascontiguousarray(flat[..., i])) for i in range(flat.shape[-1])]
 
 
 def _sum_of_shares(share: Callable[..., ir.Value], width: int, count: int) -> Body:

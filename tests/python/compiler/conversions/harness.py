@@ -16,6 +16,7 @@ import iree.runtime as rt
 import numpy as np
 import torch
 
+from pock.compiler import lowering
 from pock.compiler.errors import PassFailure
 from pock.compiler.opt import Stage, parse_module, run_pipeline
 from pock.compiler.passes.convert_to_linalg import ConvertToLinalg
@@ -30,8 +31,7 @@ ELEMENT = {
 TO_LINALG: list[Stage] = [
     RaiseGradients(),
     ConvertToLinalg(),
-    "torchdynamo-export-to-torch-backend-pipeline",
-    "torch-backend-to-linalg-on-tensors-backend-pipeline",
+    *lowering.TO_LINALG,
 ]
 
 CPU = (

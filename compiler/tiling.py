@@ -1,0 +1,113 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Telling IREE how to generate code for its dispatches: the target's choice, attached to their loops.
+
+At the stream phase dispatches are formed: what a loop nest is fused with, and in which order its loops
+are, is final.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from iree.compiler import ir
+
+from pock.targets.loops import LoopNest, Subscript, Tiling
+
+Choose = Callable[[LoopNest, int], Tiling | None]
+"""The tiling of a loop nest on a target with vectors of some bytes, or None to leave it to IREE."""
+
+_VECTOR_SIZE = re.compile(r"native_vector_size = (\d+)")
+
+_PRODUCT = {"arith.mulf", "arith.addf", "arith.extf", "linalg.yield"}
+
+
+def configure(stream: ir.Module, choose: Choose) -> int:
+    """Attach tilings to the dispatches of a module at the stream phase; how many got one."""
+    found = _VECTOR_SIZE.search(_device(stream))
+    if found is None:
+        return 0
+    count = 0
+    for function in _dispatches(stream):
+        roots = [op for op in function.regions[0].blocks[0].operations if _is_reduction(op)]
+        if len(roots) != 1:
+            continue
+        nest = _nest(roots[0].operation)
+        tiling = None if nest is None else choose(nest, int(found[1]))
+        if tiling is not None:
+            info = ir.Attribute.parse(tiling.compilation_info, stream.context)
+            roots[0].operation.attributes["compilation_info"] = info
+            count += 1
+    return count
+
+
+def _device(stream: ir.Module) -> str:
+    """The text of what says which device the module is for."""
+    return "".join(str(op) for op in stream.body.operations if "__device" in _name(op))
+
+
+def _name(op: Any) -> str:
+    attributes = op.operation.attributes
+    return ir.StringAttr(attributes["sym_name"]).value if "sym_name" in attributes else ""
+
+
+def _dispatches(stream: ir.Module) -> Iterator[Any]:
+    """The functions of the executables."""
+    for executable in stream.body.operations:
+        if executable.operation.name != "stream.executable":
+            continue
+        for module in executable.operation.regions[0].blocks[0].operations:
+            if module.operation.name == "builtin.module":
+                for function in module.operation.regions[0].blocks[0].operations:
+                    if function.operation.name == "func.func":
+                        yield function.operation
+
+
+def _is_reduction(op: Any) -> bool:
+    return op.operation.name == "linalg.generic" and any(
+        "reduction" in str(kind) for kind in ir.ArrayAttr(op.operation.attributes["iterator_types"])
+    )
+
+
+def _nest(op: Any) -> LoopNest | None:
+    """The loops of a ``linalg.generic`` with one result of static shape."""
+    maps = [ir.AffineMapAttr(attribute).value for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
+    kinds = ["parallel" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"])]
+    subscripts = [_subscripts(m) for m in maps]
+    if len(op.results) != 1 or any(s is None for s in subscripts):
+        return None
+    known = [s for s in subscripts if s is not None]
+    sizes: dict[int, int] = {}
+    for value, subscript in zip(op.operands, known, strict=True):
+        if not isinstance(value.type, ir.RankedTensorType):
+            return None
+        for terms, size in zip(subscript, ir.RankedTensorType(value.type).shape, strict=True):
+            if len(terms) == 1 and terms[0][1] == 1:
+                sizes[terms[0][0]] = size
+    if set(sizes) != set(range(len(kinds))) or min(sizes.values()) < 1:
+        return None
+    body = {inner.operation.name for inner in op.regions[0].blocks[0].operations}
+    return LoopNest(
+        sizes=tuple(sizes[d] for d in range(len(kinds))),
+        parallel=tuple(kinds),
+        inputs=tuple(known[:-1]),
+        output=known[-1],
+        multiplies="arith.mulf" in body and body <= _PRODUCT,
+    )
+
+
+def _subscripts(map_: Any) -> tuple[Subscript, ...] | None:
+    """The results of an affine map as sums of loops times numbers, or None if they are anything else."""
+    texts = re.sub(r"^.*->\s*\((.*)\)>?$", r"\1", str(map_).strip()).split(",")
+    found = []
+    for text in (t.strip() for t in texts):
+        if not text:
+            continue
+        terms = []
+        for term in text.split(" + "):
+            matched = re.fullmatch(r"d(\d+)(?: \* (\d+))?", term)
+            if matched is None:
+                return None
+            terms.append((int(matched[1]), int(matched[2] or 1)))
+        found.append(tuple(terms))
+    return tuple(found)
