@@ -51,60 +51,61 @@ class ConvertLayout(Pass):
 class _Function:
     """The conversion of one function, operation by operation from the first.
 
-    ``last`` are the values that have been computed with their channels last; what they stand for goes when
-    nothing uses it any more. ``first`` are those that were permuted back.
+    ``last`` are the values that are there with their channels last; what they stand for goes when nothing
+    uses it any more. ``first`` are those of them that are there in PyTorch's layout too. ``cheap`` are
+    results in PyTorch's layout that can be had with channels last without permuting a whole image.
     """
 
     def __init__(self, function: Any) -> None:
         self.function = function
         self.last: dict[ir.Value, ir.Value] = {}
         self.first: dict[ir.Value, ir.Value] = {}
+        self.cheap: set[ir.Value] = set()
 
     def convert(self) -> None:
         for op in operations(self.function):
-            rule = _RULES.get(op.operation.name)
-            converted = rule(self, op, TorchBuilder(op)) if rule is not None else False
-            if not converted:
-                self._permute_back(op)
+            name = op.operation.name
+            if name == "torch.prim.ListConstruct":
+                continue  # what takes the list says which layout its elements have
+            rule = _RULES.get(name)
+            if rule is not None and rule(self, op, TorchBuilder(op)):
+                continue
+            self._permute_back(op)
+            if _is_pullable(self, op):
+                self.cheap.add(op.operation.results[0])
 
     def _permute_back(self, op: Any) -> None:
-        """Give an operation that is not converted its operands in PyTorch's layout."""
+        """Give an operation that is not converted, and lists that it takes, operands in PyTorch's layout."""
         for i, value in enumerate(op.operation.operands):
+            source = defining_op(value)
+            if source is not None and source.operation.name == "torch.prim.ListConstruct":
+                self._permute_back(source)
             if value in self.last:
-                if value not in self.first:
-                    last = self.last[value]
-                    self.first[value] = _to_first(last, _behind(last, self.function))
-                op.operation.operands[i] = self.first[value]
+                op.operation.operands[i] = self.as_first(value)
+
+    def as_first(self, value: ir.Value) -> ir.Value:
+        """``value`` in PyTorch's layout."""
+        if value in self.last and value not in self.first:
+            last = self.last[value]
+            self.first[value] = _to_first(last, _behind(last, self.function))
+        return self.first.get(value, value)
 
     def of(self, value: ir.Value) -> ir.Value:
         """``value [N, C, *spatial]`` with its channels last."""
         if value not in self.last:
             self.last[value] = self._pulled(value) or _to_last(value, _behind(value, self.function))
+            self.first[value] = value
         return self.last[value]
 
     def is_cheap(self, value: ir.Value) -> bool:
         """Whether ``value`` with its channels last costs nothing: it is there, or there are no positions."""
-        return value in self.last or _is_order_kept(shape_of(value.type)) or self._is_pullable(value)
-
-    def _is_pullable(self, value: ir.Value) -> bool:
-        op = defining_op(value)
-        if op is None or len(op.operation.results) != 1 or value in self.first:
-            return False
-        rank = len(shape_of(value.type))
-        name = op.operation.name
-        if name not in (*ELEMENTWISE, "torch.aten.expand") or rank < 3:
-            return False
-        wide = [v for v in op.operation.operands if is_vtensor(v.type) and len(shape_of(v.type)) == rank]
-        return bool(wide) and all(self.is_cheap(v) for v in wide)
+        return value in self.last or value in self.cheap or _is_order_kept(shape_of(value.type))
 
     def _pulled(self, value: ir.Value) -> ir.Value | None:
-        """What spreads a value over positions, or computes with that, done with channels last at once."""
-        if not self._is_pullable(value):
-            return None
-        op = defining_op(value)
-        assert op is not None
-        rule = _expand if op.operation.name == "torch.aten.expand" else _elementwise
-        return self.last[value] if rule(self, op, TorchBuilder(op), force=True) else None
+        """A cheap result, computed with channels last at once."""
+        op = defining_op(value) if value in self.cheap else None
+        rule = _PULLED.get(op.operation.name) if op is not None else None
+        return self.last[value] if rule is not None and rule(self, op, TorchBuilder(op), force=True) else None
 
 
 # -- values -------------------------------------------------------------------------------------
@@ -135,12 +136,28 @@ def _to_last(value: ir.Value, b: TorchBuilder) -> ir.Value:
     if _is_order_kept(shape):
         return b.view(value, to_last(shape))
     # A permutation of a permuted value may undo it.
-    op = defining_op(value)
-    if op is not None and op.operation.name == "torch.aten.permute":
-        source, order = op.operation.operands[0], [d % len(shape) for d in constant(op.operation.operands[1])]
-        composed = [order[i] for i in _order(len(shape))]
-        return source if composed == list(range(len(shape))) else b.permute(source, composed)
-    return b.permute(value, _order(len(shape)))
+    source, order = _permutation(value)
+    return _permuted(source, [order[i] for i in _order(len(shape))], b)
+
+
+def _permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
+    """The value that ``value`` is a permutation of, and the order of its dimensions."""
+    op, rank = defining_op(value), len(shape_of(value.type))
+    order = list(range(rank))
+    try:
+        if op is not None and op.operation.name == "torch.aten.permute":
+            return op.operation.operands[0], [d % rank for d in constant(op.operation.operands[1])]
+        if op is not None and op.operation.name == "torch.aten.transpose.int":
+            i, j = (constant(dim) % rank for dim in op.operation.operands[1:])
+            order[i], order[j] = order[j], order[i]
+            return op.operation.operands[0], order
+    except NotConstant:
+        pass
+    return value, list(range(rank))
+
+
+def _permuted(value: ir.Value, order: Sequence[int], b: TorchBuilder) -> ir.Value:
+    return value if list(order) == list(range(len(order))) else b.permute(value, order)
 
 
 def _to_first(value: ir.Value, b: TorchBuilder) -> ir.Value:
@@ -157,6 +174,27 @@ def _as_last(type_: ir.Type, b: TorchBuilder) -> ir.Type:
 def _dimension(value: ir.Value, rank: int) -> int:
     """Where the dimension that a constant names is when channels are last."""
     return _order(rank).index(constant(value) % rank)
+
+
+def _is_pullable(f: _Function, op: Any) -> bool:
+    """Whether the result of ``op``, in PyTorch's layout, is had with channels last from what costs nothing.
+
+    That is what spreads a value over positions, computes with that, regroups the positions of it, or
+    permutes a tensor that has its channels last.
+    """
+    operation = op.operation
+    name, results = operation.name, operation.results
+    if name not in (*_PULLED, *_PERMUTATIONS) or len(results) != 1:
+        return False
+    shape = shape_of(results[0].type)
+    if len(shape) < 3:
+        return False
+    if name in _PERMUTATIONS:
+        return _permutation(results[0])[1] == list(to_first(range(len(shape))))
+    if name in _VIEWS and not _regroups_positions(op):
+        return False
+    wide = [v for _, v in _tensors(op) if name in _VIEWS or len(shape_of(v.type)) == len(shape)]
+    return bool(wide) and all(f.is_cheap(v) for v in wide)
 
 
 # -- rules: they convert an operation, or leave it and return False ------------------------------
@@ -242,7 +280,7 @@ def _elementwise(f: _Function, op: Any, b: TorchBuilder, force: bool = False) ->
     for i, value in tensors:
         shape = shape_of(value.type)
         if 0 < len(shape) < rank:
-            wide = b.view(value, (*[1] * (rank - len(shape)), *shape))
+            wide = b.view(f.as_first(value), (*[1] * (rank - len(shape)), *shape))
             operands[i] = _to_last(wide, b)
         elif shape:
             operands[i] = f.of(value)
@@ -289,7 +327,16 @@ def _reduction(f: _Function, op: Any, b: TorchBuilder) -> bool:
     wanted = [left.index(d) for d in sorted(left)]
     found = vtensor([shape_of(x.type)[d] for d in left], element_of(old.type), b.context)
     value = _again(op, b, operands, found)
-    old.replace_all_uses_with(value if wanted == list(range(len(wanted))) else b.permute(value, wanted))
+    old.replace_all_uses_with(_permuted(value, wanted, b))
+    return True
+
+
+def _total(f: _Function, op: Any, _: TorchBuilder) -> bool:
+    """A reduction over all elements, whose order is all the same."""
+    x = op.operation.operands[0]
+    if x not in f.last:
+        return False
+    op.operation.operands[0] = f.last[x]
     return True
 
 
@@ -302,14 +349,11 @@ def _cat(f: _Function, op: Any, b: TorchBuilder) -> bool:
     old = op.operation.results[0]
     rank = len(shape_of(old.type))
     if not any(part in f.last for part in parts) or any(len(shape_of(p.type)) != rank for p in parts):
-        f._permute_back(construct)
         return False
     turned = [f.of(part) for part in parts]
     list_type = construct.operation.results[0].type
-    if len({str(value.type) for value in turned}) == 1:
-        list_type = b.type(f"!torch.list<{turned[0].type}>")
-    elif "vtensor<[" in str(list_type):
-        list_type = b.type("!torch.list<vtensor>")
+    if "vtensor<[" in str(list_type):
+        list_type = b.type(f"!torch.list<{str(turned[0].type).removeprefix('!torch.')}>")
     listed = b.create("torch.prim.ListConstruct", turned, [list_type])
     f.last[old] = b.create(op.operation.name, [listed, b.int(_dimension(dim, rank))], [_as_last(old.type, b)])
     return True
@@ -353,23 +397,32 @@ def _pad(f: _Function, op: Any, b: TorchBuilder) -> bool:
     return True
 
 
-def _view(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _regroups_positions(op: Any) -> bool:
+    """Whether a view leaves batch and channels alone."""
+    before, after = (shape_of(v.type) for v in (op.operation.operands[0], op.operation.results[0]))
+    return min(len(before), len(after)) > 2 and before[:2] == after[:2]
+
+
+def _view(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     """A view of one position, or one channel, is one of the same elements in the same order."""
     x, old = op.operation.operands[0], op.operation.results[0]
-    if x not in f.last or not _is_order_kept(shape_of(x.type)):
+    if not force and x not in f.last:
         return False
-    old.replace_all_uses_with(b.view(f.last[x], shape_of(old.type)))
+    if _regroups_positions(op):
+        f.last[old] = b.view(f.of(x), to_last(shape_of(old.type)))
+        return True
+    if not _is_order_kept(shape_of(x.type)):
+        return False
+    old.replace_all_uses_with(b.view(f.of(x), shape_of(old.type)))
     return True
 
 
 def _permute(f: _Function, op: Any, b: TorchBuilder) -> bool:
-    x, order = op.operation.operands
+    old = op.operation.results[0]
+    x, order = _permutation(old)
     if x not in f.last:
         return False
-    old, rank = op.operation.results[0], len(shape_of(x.type))
-    composed = [_order(rank).index(d % rank) for d in constant(order)]
-    source = f.last[x]
-    old.replace_all_uses_with(source if composed == list(range(rank)) else b.permute(source, composed))
+    old.replace_all_uses_with(_permuted(f.last[x], [_order(len(order)).index(d) for d in order], b))
     return True
 
 
@@ -385,15 +438,28 @@ def _checked(rule: Callable[..., bool]) -> Callable[..., bool]:
     return checked
 
 
-_VIEWS = ("_unsafe_view", "flatten.using_ints", "reshape", "squeeze", "squeeze.dim", "unsqueeze", "view")
+_VIEWS = tuple(
+    f"torch.aten.{name}"
+    for name in (
+        "_unsafe_view", "flatten.using_ints", "reshape", "squeeze", "squeeze.dim", "unflatten.int",
+        "unsqueeze", "view",
+    )
+)  # fmt: skip
+_PERMUTATIONS = ("torch.aten.permute", "torch.aten.transpose.int")
+
+_PULLED: dict[str, Callable[..., bool]] = {
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_VIEWS, _view),
+    "torch.aten.expand": _expand,
+}
 
 _RULES: dict[str, Callable[..., bool]] = {
     name: _checked(rule)
     for name, rule in {
         **dict.fromkeys(OVER_SPACE, _spatial),
-        **dict.fromkeys(ELEMENTWISE, _elementwise),
+        **_PULLED,
         **dict.fromkeys(REDUCTIONS, _reduction),
-        **{f"torch.aten.{name}": _view for name in _VIEWS},
+        **dict.fromkeys(_PERMUTATIONS, _permute),
         "sparsebp.select_channels": _select_channels,
         "torch.aten.avg_pool1d": _avg_pool,
         "torch.aten.avg_pool2d": _avg_pool,
@@ -401,8 +467,8 @@ _RULES: dict[str, Callable[..., bool]] = {
         "torch.aten.cat": _cat,
         "torch.aten.constant_pad_nd": _pad,
         "torch.aten.convolution": _convolution,
-        "torch.aten.expand": _expand,
-        "torch.aten.permute": _permute,
+        "torch.aten.mean": _total,
         "torch.aten.slice.Tensor": _slice,
+        "torch.aten.sum": _total,
     }.items()
 }
