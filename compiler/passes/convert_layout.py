@@ -54,6 +54,7 @@ class _Function:
     ``last`` are the values that are there with their channels last; what they stand for goes when nothing
     uses it any more. ``first`` are those of them that are there in PyTorch's layout too. ``cheap`` are
     results in PyTorch's layout that can be had with channels last without permuting a whole image.
+    ``assigned`` is arithmetic only for the new values of parameters and optimizer state.
     """
 
     def __init__(self, function: Any) -> None:
@@ -61,11 +62,12 @@ class _Function:
         self.last: dict[ir.Value, ir.Value] = {}
         self.first: dict[ir.Value, ir.Value] = {}
         self.cheap: set[ir.Value] = set()
+        self.assigned = _assigned(function)
 
     def convert(self) -> None:
         for op in operations(self.function):
             name = op.operation.name
-            if name == "torch.prim.ListConstruct":
+            if name in _LISTS:
                 continue  # what takes the list says which layout its elements have
             rule = _RULES.get(name)
             if rule is not None and rule(self, op, TorchBuilder(op)):
@@ -78,7 +80,7 @@ class _Function:
         """Give an operation that is not converted, and lists that it takes, operands in PyTorch's layout."""
         for i, value in enumerate(op.operation.operands):
             source = defining_op(value)
-            if source is not None and source.operation.name == "torch.prim.ListConstruct":
+            if source is not None and source.operation.name in _LISTS:
                 self._permute_back(source)
             if value in self.last:
                 op.operation.operands[i] = self.as_first(value)
@@ -106,6 +108,24 @@ class _Function:
         op = defining_op(value) if value in self.cheap else None
         rule = _PULLED.get(op.operation.name) if op is not None else None
         return self.last[value] if rule is not None and rule(self, op, TorchBuilder(op), force=True) else None
+
+
+def _assigned(function: Any) -> set[ir.Value]:
+    """Results of arithmetic that state is assigned and that nothing else needs.
+
+    It stays in the layout of the state, so that each step of it can be in place.
+    """
+    found: set[ir.Value] = set()
+    for op in reversed(operations(function)):
+        if op.operation.name not in ELEMENTWISE:
+            continue
+        users = [use.owner for use in op.operation.results[0].uses]
+        if users and all(
+            user.name == "sparsebp.assign" or any(result in found for result in user.results)
+            for user in users
+        ):
+            found.add(op.operation.results[0])
+    return found
 
 
 # -- values -------------------------------------------------------------------------------------
@@ -179,8 +199,8 @@ def _dimension(value: ir.Value, rank: int) -> int:
 def _is_pullable(f: _Function, op: Any) -> bool:
     """Whether the result of ``op``, in PyTorch's layout, is had with channels last from what costs nothing.
 
-    That is what spreads a value over positions, computes with that, regroups the positions of it, or
-    permutes a tensor that has its channels last.
+    That is what spreads a value over positions, computes with that, takes a part of it or regroups its
+    positions, and what permutes a tensor that has its channels last.
     """
     operation = op.operation
     name, results = operation.name, operation.results
@@ -274,7 +294,8 @@ def _elementwise(f: _Function, op: Any, b: TorchBuilder, force: bool = False) ->
     old = op.operation.results[0]
     rank = len(shape_of(old.type))
     tensors = _tensors(op)
-    if not force and not any(v in f.last and len(shape_of(v.type)) == rank for _, v in tensors):
+    follows = any(v in f.last and len(shape_of(v.type)) == rank for _, v in tensors)
+    if not force and (old in f.assigned or not follows):
         return False
     operands = list(op.operation.operands)
     for i, value in tensors:
@@ -359,19 +380,35 @@ def _cat(f: _Function, op: Any, b: TorchBuilder) -> bool:
     return True
 
 
-def _slice(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _slice(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     x, dim, *rest = op.operation.operands
-    if x not in f.last:
+    if not force and x not in f.last:
         return False
     old, rank = op.operation.results[0], len(shape_of(x.type))
-    operands = [f.last[x], b.int(_dimension(dim, rank)), *rest]
+    operands = [f.of(x), b.int(_dimension(dim, rank)), *rest]
     f.last[old] = _again(op, b, operands, _as_last(old.type, b))
     return True
 
 
-def _select_channels(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _unpack(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    """The parts that a tensor is split into, which become slices."""
+    split = defining_op(op.operation.operands[0])
+    if split is None or split.operation.name not in _SPLITS or split.operation.operands[0] not in f.last:
+        return False
+    x, _, dim = split.operation.operands
+    where, begin = _dimension(dim, len(shape_of(x.type))), 0
+    for old in op.operation.results:
+        type_ = _as_last(old.type, b)
+        end = begin + shape_of(type_)[where]
+        operands = [f.last[x], *(b.int(n) for n in (where, begin, end, 1))]
+        f.last[old] = b.create("torch.aten.slice.Tensor", operands, [type_])
+        begin = end
+    return True
+
+
+def _select_channels(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     x = op.operation.operands[0]
-    if x not in f.last:
+    if not force and x not in f.last:
         return False
     old, given = op.operation.results[0], op.operation.attributes
     axis = _order(len(shape_of(x.type))).index(ir.IntegerAttr(given["axis"]).value)
@@ -379,21 +416,21 @@ def _select_channels(f: _Function, op: Any, b: TorchBuilder) -> bool:
         "axis": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), axis),
         "mask": given["mask"],
     }
-    f.last[old] = b.create(op.operation.name, [f.last[x]], [_as_last(old.type, b)], attributes)
+    f.last[old] = b.create(op.operation.name, [f.of(x)], [_as_last(old.type, b)], attributes)
     return True
 
 
-def _pad(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _pad(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     """constant_pad_nd, whose list counts from the last dimension and has two entries for each."""
     x, pads, fill = op.operation.operands
-    if x not in f.last:
+    if not force and x not in f.last:
         return False
     old, rank = op.operation.results[0], len(shape_of(x.type))
     listed = constant(pads)
     each = [tuple(listed[i : i + 2]) for i in range(0, len(listed), 2)]
     by_dimension = [*reversed(each + [(0, 0)] * (rank - len(each)))]
     turned = [n for i in reversed(_order(rank)) for n in by_dimension[i]]
-    f.last[old] = _again(op, b, [f.last[x], b.int_list(turned), fill], _as_last(old.type, b))
+    f.last[old] = _again(op, b, [f.of(x), b.int_list(turned), fill], _as_last(old.type, b))
     return True
 
 
@@ -445,12 +482,17 @@ _VIEWS = tuple(
         "unsqueeze", "view",
     )
 )  # fmt: skip
+_SPLITS = ("torch.aten.split.Tensor", "torch.aten.split_with_sizes")
+_LISTS = ("torch.prim.ListConstruct", *_SPLITS)
 _PERMUTATIONS = ("torch.aten.permute", "torch.aten.transpose.int")
 
 _PULLED: dict[str, Callable[..., bool]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(_VIEWS, _view),
+    "sparsebp.select_channels": _select_channels,
+    "torch.aten.constant_pad_nd": _pad,
     "torch.aten.expand": _expand,
+    "torch.aten.slice.Tensor": _slice,
 }
 
 _RULES: dict[str, Callable[..., bool]] = {
@@ -460,15 +502,13 @@ _RULES: dict[str, Callable[..., bool]] = {
         **_PULLED,
         **dict.fromkeys(REDUCTIONS, _reduction),
         **dict.fromkeys(_PERMUTATIONS, _permute),
-        "sparsebp.select_channels": _select_channels,
         "torch.aten.avg_pool1d": _avg_pool,
         "torch.aten.avg_pool2d": _avg_pool,
         "torch.aten.avg_pool3d": _avg_pool,
         "torch.aten.cat": _cat,
-        "torch.aten.constant_pad_nd": _pad,
         "torch.aten.convolution": _convolution,
         "torch.aten.mean": _total,
-        "torch.aten.slice.Tensor": _slice,
         "torch.aten.sum": _total,
+        "torch.prim.ListUnpack": _unpack,
     }.items()
 }
