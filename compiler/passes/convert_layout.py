@@ -199,8 +199,8 @@ def _dimension(value: ir.Value, rank: int) -> int:
 def _is_pullable(f: _Function, op: Any) -> bool:
     """Whether the result of ``op``, in PyTorch's layout, is had with channels last from what costs nothing.
 
-    That is what spreads a value over positions, computes with that, takes a part of it or regroups its
-    positions, and what permutes a tensor that has its channels last.
+    That is what spreads a value over positions, is the same everywhere, computes with that, takes a part of
+    it or regroups its positions, and what permutes a tensor that has its channels last.
     """
     operation = op.operation
     name, results = operation.name, operation.results
@@ -209,6 +209,8 @@ def _is_pullable(f: _Function, op: Any) -> bool:
     shape = shape_of(results[0].type)
     if len(shape) < 3:
         return False
+    if name in _FILLS:
+        return True
     if name in _PERMUTATIONS:
         return _permutation(results[0])[1] == list(to_first(range(len(shape))))
     if name in _VIEWS and not _regroups_positions(op):
@@ -309,6 +311,17 @@ def _elementwise(f: _Function, op: Any, b: TorchBuilder, force: bool = False) ->
     return True
 
 
+def _fill(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
+    """A constant of the shape of a tensor, whose elements are of no interest."""
+    x, *rest = op.operation.operands
+    if not force and x not in f.last:
+        return False
+    old = op.operation.results[0]
+    shaped = f.last[x] if x in f.last else b.view(x, to_last(shape_of(x.type)))
+    f.last[old] = _again(op, b, [shaped, *rest], _as_last(old.type, b))
+    return True
+
+
 def _attributes(op: Any) -> dict[str, ir.Attribute]:
     given = op.operation.attributes
     return {given[i].name: given[i].attr for i in range(len(given))}
@@ -387,6 +400,16 @@ def _slice(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     old, rank = op.operation.results[0], len(shape_of(x.type))
     operands = [f.of(x), b.int(_dimension(dim, rank)), *rest]
     f.last[old] = _again(op, b, operands, _as_last(old.type, b))
+    return True
+
+
+def _slice_scatter(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
+    whole, part, dim, *rest = op.operation.operands
+    if not force and not (whole in f.last or part in f.last):
+        return False
+    old = op.operation.results[0]
+    where = b.int(_dimension(dim, len(shape_of(old.type))))
+    f.last[old] = _again(op, b, [f.of(whole), f.of(part), where, *rest], _as_last(old.type, b))
     return True
 
 
@@ -475,24 +498,25 @@ def _checked(rule: Callable[..., bool]) -> Callable[..., bool]:
     return checked
 
 
-_VIEWS = tuple(
-    f"torch.aten.{name}"
-    for name in (
-        "_unsafe_view", "flatten.using_ints", "reshape", "squeeze", "squeeze.dim", "unflatten.int",
-        "unsqueeze", "view",
-    )
+_VIEWS = (
+    "torch.aten._unsafe_view", "torch.aten.flatten.using_ints", "torch.aten.reshape", "torch.aten.squeeze",
+    "torch.aten.squeeze.dim", "torch.aten.unflatten.int", "torch.aten.unsqueeze", "torch.aten.view",
+    "torch.prims.squeeze",
 )  # fmt: skip
+_FILLS = ("torch.aten.full_like", "torch.aten.ones_like", "torch.aten.zeros_like")
 _SPLITS = ("torch.aten.split.Tensor", "torch.aten.split_with_sizes")
 _LISTS = ("torch.prim.ListConstruct", *_SPLITS)
 _PERMUTATIONS = ("torch.aten.permute", "torch.aten.transpose.int")
 
 _PULLED: dict[str, Callable[..., bool]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_FILLS, _fill),
     **dict.fromkeys(_VIEWS, _view),
     "sparsebp.select_channels": _select_channels,
     "torch.aten.constant_pad_nd": _pad,
     "torch.aten.expand": _expand,
     "torch.aten.slice.Tensor": _slice,
+    "torch.aten.slice_scatter": _slice_scatter,
 }
 
 _RULES: dict[str, Callable[..., bool]] = {
