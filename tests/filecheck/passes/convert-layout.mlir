@@ -305,7 +305,7 @@ func.func @fill(%x: !torch.vtensor<[2,3,4,5],f32>, %s: !torch.vtensor<[2,3,4,5],
 
 // -----
 
-// A channel that spreads over all is known to be cheap only if the operation has a use for it.
+// What is spread where nobody wants channels last keeps its layout.
 // CHECK-LABEL: func.func @spread_for_itself
 // CHECK: %[[P:.*]] = "sparsebp.max_pool"(%{{.*}}) {channels_last, {{.*}} -> !torch.vtensor<[2,4,5,3],f32>
 // CHECK: %[[E:.*]] = torch.aten.expand %arg1
@@ -325,7 +325,7 @@ func.func @spread_for_itself(%x: !torch.vtensor<[2,3,4,5],f32>, %s: !torch.vtens
 
 // -----
 
-// What was spread comes down again.
+// What spreads a result that has channels last follows.
 // CHECK-LABEL: func.func @expand
 // CHECK: %[[P:.*]] = "sparsebp.max_pool"(%{{.*}}) {channels_last, {{.*}} -> !torch.vtensor<[2,4,5,3],f32>
 // CHECK: %[[R:.*]] = torch.aten.amax %[[P]], {{.*}} -> !torch.vtensor<[2,4,5,1],f32>
