@@ -119,7 +119,7 @@ def _assigned(function: Any) -> set[ir.Value]:
     for op in reversed(operations(function)):
         if op.operation.name not in ELEMENTWISE:
             continue
-        users = [use.owner for use in op.operation.results[0].uses]
+        users = [use.owner.operation for use in op.operation.results[0].uses]
         if users and all(
             user.name == "sparsebp.assign" or any(result in found for result in user.results)
             for user in users

@@ -62,6 +62,20 @@ class _Next(nn.Module):
         return x + y.movedim(-1, 1) * self.scale
 
 
+class _Dense(nn.Module):
+    """DenseNet's: each layer takes what all before it give."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(_CONVOLUTION[rank](n * _WIDTH, _WIDTH, 1) for n in (1, 2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = [x]
+        for layer in self.layers:
+            layers.append(F.relu(layer(torch.cat(layers, 1))))
+        return layers[-1]
+
+
 class _Excite(nn.Module):
     """Squeeze and excite."""
 
@@ -88,8 +102,8 @@ class _Scaled(nn.Module):
 
 def _every_head(x: Tensor) -> Tensor:
     """Reductions with and without the dimensions kept, in and out of order."""
-    least = x.amin(1)
-    return x - x.amax(-1, keepdim=True) + least.sum(0).mean() + x.sum((0, 2), keepdim=True) * 0.1
+    least = x.amin(0)  # leaves channels before positions
+    return x - x.amax(-1, keepdim=True) + least + x.amin(1).sum(0).mean() + x.sum((0, 2), keepdim=True) * 0.1
 
 
 def _shuffled(x: Tensor) -> Tensor:
@@ -107,9 +121,7 @@ _BLOCKS: dict[str, Callable[[int], nn.Module]] = {
     "chunk": lambda r: _Apply(
         lambda x, y: torch.cat([x.chunk(2, 1)[1], y.split([1, 3], 1)[0].relu(), x[:, :1]], 1), _conv(r)
     ),
-    "dense": lambda r: nn.Sequential(
-        _Apply(lambda x, y: torch.cat([x, y], 1), _conv(r)), _CONVOLUTION[r](2 * _WIDTH, _WIDTH, 1)
-    ),
+    "dense": _Dense,
     "dilated": lambda r: _conv(r, dilation=2, padding=2, groups=2),
     "dropout": lambda r: nn.Sequential(nn.Dropout(0.3), _DROPOUT[r](0.3)),
     "even-same": lambda r: _conv(r, kernel_size=2, padding="same"),
