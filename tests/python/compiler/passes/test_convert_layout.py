@@ -155,8 +155,8 @@ _RULES = {
 
 
 #: Blocks that need PyTorch's layout somewhere: because the compiler does not know them with another, or
-#: because they have parameters or random numbers for each position.
-_TURNED = {"dropout", "flip", "group-norm", "scaled", "shuffle", "upsampled"}
+#: they have parameters, sums or random numbers for each position.
+_TURNED = {"dropout", "flip", "group-norm", "reductions", "scaled", "shuffle", "upsampled"}
 
 
 def _net(rank: int, blocks: Sequence[str], head: str) -> nn.Module:
