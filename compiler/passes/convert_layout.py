@@ -105,9 +105,12 @@ class _Function:
 
     def _pulled(self, value: ir.Value) -> ir.Value | None:
         """A cheap result, computed with channels last at once."""
-        op = defining_op(value) if value in self.cheap else None
+        op = defining_op(value)
         rule = _PULLED.get(op.operation.name) if op is not None else None
-        return self.last[value] if rule is not None and rule(self, op, TorchBuilder(op), force=True) else None
+        # Its operands may have been permuted since it was looked at.
+        if rule is None or not (value in self.cheap or _is_pullable(self, op)):
+            return None
+        return self.last[value] if rule(self, op, TorchBuilder(op), force=True) else None
 
 
 def _assigned(function: Any) -> set[ir.Value]:
