@@ -51,60 +51,84 @@ class ConvertLayout(Pass):
 class _Function:
     """The conversion of one function, operation by operation from the first.
 
-    ``last`` are the values that have been computed with their channels last; what they stand for goes when
-    nothing uses it any more. ``first`` are those that were permuted back.
+    ``last`` are the values that are there with their channels last; what they stand for goes when nothing
+    uses it any more. ``first`` are those of them that are there in PyTorch's layout too. ``cheap`` are
+    results in PyTorch's layout that can be had with channels last without permuting a whole image.
+    ``assigned`` is arithmetic only for the new values of parameters and optimizer state.
     """
 
     def __init__(self, function: Any) -> None:
         self.function = function
         self.last: dict[ir.Value, ir.Value] = {}
         self.first: dict[ir.Value, ir.Value] = {}
+        self.cheap: set[ir.Value] = set()
+        self.assigned = _assigned(function)
 
     def convert(self) -> None:
         for op in operations(self.function):
-            rule = _RULES.get(op.operation.name)
-            converted = rule(self, op, TorchBuilder(op)) if rule is not None else False
-            if not converted:
-                self._permute_back(op)
+            name = op.operation.name
+            if name in _LISTS:
+                continue  # what takes the list says which layout its elements have
+            rule = _RULES.get(name)
+            if rule is not None and rule(self, op, TorchBuilder(op)):
+                continue
+            self._permute_back(op)
+            if _is_pullable(self, op):
+                self.cheap.add(op.operation.results[0])
 
     def _permute_back(self, op: Any) -> None:
-        """Give an operation that is not converted its operands in PyTorch's layout."""
+        """Give an operation that is not converted, and lists that it takes, operands in PyTorch's layout."""
         for i, value in enumerate(op.operation.operands):
+            source = defining_op(value)
+            if source is not None and source.operation.name in _LISTS:
+                self._permute_back(source)
             if value in self.last:
-                if value not in self.first:
-                    last = self.last[value]
-                    self.first[value] = _to_first(last, _behind(last, self.function))
-                op.operation.operands[i] = self.first[value]
+                op.operation.operands[i] = self.as_first(value)
+
+    def as_first(self, value: ir.Value) -> ir.Value:
+        """``value`` in PyTorch's layout."""
+        if value in self.last and value not in self.first:
+            last = self.last[value]
+            self.first[value] = _to_first(last, _behind(last, self.function))
+        return self.first.get(value, value)
 
     def of(self, value: ir.Value) -> ir.Value:
         """``value [N, C, *spatial]`` with its channels last."""
         if value not in self.last:
             self.last[value] = self._pulled(value) or _to_last(value, _behind(value, self.function))
+            self.first[value] = value
         return self.last[value]
 
     def is_cheap(self, value: ir.Value) -> bool:
         """Whether ``value`` with its channels last costs nothing: it is there, or there are no positions."""
-        return value in self.last or _is_order_kept(shape_of(value.type)) or self._is_pullable(value)
-
-    def _is_pullable(self, value: ir.Value) -> bool:
-        op = defining_op(value)
-        if op is None or len(op.operation.results) != 1 or value in self.first:
-            return False
-        rank = len(shape_of(value.type))
-        name = op.operation.name
-        if name not in (*ELEMENTWISE, "torch.aten.expand") or rank < 3:
-            return False
-        wide = [v for v in op.operation.operands if is_vtensor(v.type) and len(shape_of(v.type)) == rank]
-        return bool(wide) and all(self.is_cheap(v) for v in wide)
+        return value in self.last or value in self.cheap or _is_order_kept(shape_of(value.type))
 
     def _pulled(self, value: ir.Value) -> ir.Value | None:
-        """What spreads a value over positions, or computes with that, done with channels last at once."""
-        if not self._is_pullable(value):
-            return None
+        """A cheap result, computed with channels last at once."""
         op = defining_op(value)
-        assert op is not None
-        rule = _expand if op.operation.name == "torch.aten.expand" else _elementwise
+        rule = _PULLED.get(op.operation.name) if op is not None else None
+        # Its operands may have been permuted since it was looked at.
+        if rule is None or not (value in self.cheap or _is_pullable(self, op)):
+            return None
         return self.last[value] if rule(self, op, TorchBuilder(op), force=True) else None
+
+
+def _assigned(function: Any) -> set[ir.Value]:
+    """Results of arithmetic that state is assigned and that nothing else needs.
+
+    It stays in the layout of the state, so that each step of it can be in place.
+    """
+    found: set[ir.Value] = set()
+    for op in reversed(operations(function)):
+        if op.operation.name not in ELEMENTWISE:
+            continue
+        users = [use.owner.operation for use in op.operation.results[0].uses]
+        if users and all(
+            user.name == "sparsebp.assign" or any(result in found for result in user.results)
+            for user in users
+        ):
+            found.add(op.operation.results[0])
+    return found
 
 
 # -- values -------------------------------------------------------------------------------------
@@ -135,12 +159,28 @@ def _to_last(value: ir.Value, b: TorchBuilder) -> ir.Value:
     if _is_order_kept(shape):
         return b.view(value, to_last(shape))
     # A permutation of a permuted value may undo it.
-    op = defining_op(value)
-    if op is not None and op.operation.name == "torch.aten.permute":
-        source, order = op.operation.operands[0], [d % len(shape) for d in constant(op.operation.operands[1])]
-        composed = [order[i] for i in _order(len(shape))]
-        return source if composed == list(range(len(shape))) else b.permute(source, composed)
-    return b.permute(value, _order(len(shape)))
+    source, order = _permutation(value)
+    return _permuted(source, [order[i] for i in _order(len(shape))], b)
+
+
+def _permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
+    """The value that ``value`` is a permutation of, and the order of its dimensions."""
+    op, rank = defining_op(value), len(shape_of(value.type))
+    order = list(range(rank))
+    try:
+        if op is not None and op.operation.name == "torch.aten.permute":
+            return op.operation.operands[0], [d % rank for d in constant(op.operation.operands[1])]
+        if op is not None and op.operation.name == "torch.aten.transpose.int":
+            i, j = (constant(dim) % rank for dim in op.operation.operands[1:])
+            order[i], order[j] = order[j], order[i]
+            return op.operation.operands[0], order
+    except NotConstant:
+        pass
+    return value, list(range(rank))
+
+
+def _permuted(value: ir.Value, order: Sequence[int], b: TorchBuilder) -> ir.Value:
+    return value if list(order) == list(range(len(order))) else b.permute(value, order)
 
 
 def _to_first(value: ir.Value, b: TorchBuilder) -> ir.Value:
@@ -157,6 +197,29 @@ def _as_last(type_: ir.Type, b: TorchBuilder) -> ir.Type:
 def _dimension(value: ir.Value, rank: int) -> int:
     """Where the dimension that a constant names is when channels are last."""
     return _order(rank).index(constant(value) % rank)
+
+
+def _is_pullable(f: _Function, op: Any) -> bool:
+    """Whether the result of ``op``, in PyTorch's layout, is had with channels last from what costs nothing.
+
+    That is what spreads a value over positions, is the same everywhere, computes with that, takes a part of
+    it or regroups its positions, and what permutes a tensor that has its channels last.
+    """
+    operation = op.operation
+    name, results = operation.name, operation.results
+    if name not in (*_PULLED, *_PERMUTATIONS) or len(results) != 1:
+        return False
+    shape = shape_of(results[0].type)
+    if len(shape) < 3:
+        return False
+    if name in _FILLS:
+        return True
+    if name in _PERMUTATIONS:
+        return _permutation(results[0])[1] == list(to_first(range(len(shape))))
+    if name in _VIEWS and not _regroups_positions(op):
+        return False
+    wide = [v for _, v in _tensors(op) if name in _VIEWS or len(shape_of(v.type)) == len(shape)]
+    return bool(wide) and all(f.is_cheap(v) for v in wide)
 
 
 # -- rules: they convert an operation, or leave it and return False ------------------------------
@@ -236,17 +299,29 @@ def _elementwise(f: _Function, op: Any, b: TorchBuilder, force: bool = False) ->
     old = op.operation.results[0]
     rank = len(shape_of(old.type))
     tensors = _tensors(op)
-    if not force and not any(v in f.last and len(shape_of(v.type)) == rank for _, v in tensors):
+    follows = any(v in f.last and len(shape_of(v.type)) == rank for _, v in tensors)
+    if not force and (old in f.assigned or not follows):
         return False
     operands = list(op.operation.operands)
     for i, value in tensors:
         shape = shape_of(value.type)
         if 0 < len(shape) < rank:
-            wide = b.view(value, (*[1] * (rank - len(shape)), *shape))
+            wide = b.view(f.as_first(value), (*[1] * (rank - len(shape)), *shape))
             operands[i] = _to_last(wide, b)
         elif shape:
             operands[i] = f.of(value)
     f.last[old] = _again(op, b, operands, _as_last(old.type, b))
+    return True
+
+
+def _fill(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
+    """A constant of the shape of a tensor, whose elements are of no interest."""
+    x, *rest = op.operation.operands
+    if not force and x not in f.last:
+        return False
+    old = op.operation.results[0]
+    shaped = f.last[x] if x in f.last else b.view(x, to_last(shape_of(x.type)))
+    f.last[old] = _again(op, b, [shaped, *rest], _as_last(old.type, b))
     return True
 
 
@@ -289,7 +364,16 @@ def _reduction(f: _Function, op: Any, b: TorchBuilder) -> bool:
     wanted = [left.index(d) for d in sorted(left)]
     found = vtensor([shape_of(x.type)[d] for d in left], element_of(old.type), b.context)
     value = _again(op, b, operands, found)
-    old.replace_all_uses_with(value if wanted == list(range(len(wanted))) else b.permute(value, wanted))
+    old.replace_all_uses_with(_permuted(value, wanted, b))
+    return True
+
+
+def _total(f: _Function, op: Any, _: TorchBuilder) -> bool:
+    """A reduction over all elements, whose order is all the same."""
+    x = op.operation.operands[0]
+    if x not in f.last:
+        return False
+    op.operation.operands[0] = f.last[x]
     return True
 
 
@@ -302,32 +386,55 @@ def _cat(f: _Function, op: Any, b: TorchBuilder) -> bool:
     old = op.operation.results[0]
     rank = len(shape_of(old.type))
     if not any(part in f.last for part in parts) or any(len(shape_of(p.type)) != rank for p in parts):
-        f._permute_back(construct)
         return False
     turned = [f.of(part) for part in parts]
     list_type = construct.operation.results[0].type
-    if len({str(value.type) for value in turned}) == 1:
-        list_type = b.type(f"!torch.list<{turned[0].type}>")
-    elif "vtensor<[" in str(list_type):
-        list_type = b.type("!torch.list<vtensor>")
+    if "vtensor<[" in str(list_type):
+        list_type = b.type(f"!torch.list<{str(turned[0].type).removeprefix('!torch.')}>")
     listed = b.create("torch.prim.ListConstruct", turned, [list_type])
     f.last[old] = b.create(op.operation.name, [listed, b.int(_dimension(dim, rank))], [_as_last(old.type, b)])
     return True
 
 
-def _slice(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _slice(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     x, dim, *rest = op.operation.operands
-    if x not in f.last:
+    if not force and x not in f.last:
         return False
     old, rank = op.operation.results[0], len(shape_of(x.type))
-    operands = [f.last[x], b.int(_dimension(dim, rank)), *rest]
+    operands = [f.of(x), b.int(_dimension(dim, rank)), *rest]
     f.last[old] = _again(op, b, operands, _as_last(old.type, b))
     return True
 
 
-def _select_channels(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _slice_scatter(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
+    whole, part, dim, *rest = op.operation.operands
+    if not force and not (whole in f.last or part in f.last):
+        return False
+    old = op.operation.results[0]
+    where = b.int(_dimension(dim, len(shape_of(old.type))))
+    f.last[old] = _again(op, b, [f.of(whole), f.of(part), where, *rest], _as_last(old.type, b))
+    return True
+
+
+def _unpack(f: _Function, op: Any, b: TorchBuilder) -> bool:
+    """The parts that a tensor is split into, which become slices."""
+    split = defining_op(op.operation.operands[0])
+    if split is None or split.operation.name not in _SPLITS or split.operation.operands[0] not in f.last:
+        return False
+    x, _, dim = split.operation.operands
+    where, begin = _dimension(dim, len(shape_of(x.type))), 0
+    for old in op.operation.results:
+        type_ = _as_last(old.type, b)
+        end = begin + shape_of(type_)[where]
+        operands = [f.last[x], *(b.int(n) for n in (where, begin, end, 1))]
+        f.last[old] = b.create("torch.aten.slice.Tensor", operands, [type_])
+        begin = end
+    return True
+
+
+def _select_channels(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     x = op.operation.operands[0]
-    if x not in f.last:
+    if not force and x not in f.last:
         return False
     old, given = op.operation.results[0], op.operation.attributes
     axis = _order(len(shape_of(x.type))).index(ir.IntegerAttr(given["axis"]).value)
@@ -335,41 +442,50 @@ def _select_channels(f: _Function, op: Any, b: TorchBuilder) -> bool:
         "axis": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), axis),
         "mask": given["mask"],
     }
-    f.last[old] = b.create(op.operation.name, [f.last[x]], [_as_last(old.type, b)], attributes)
+    f.last[old] = b.create(op.operation.name, [f.of(x)], [_as_last(old.type, b)], attributes)
     return True
 
 
-def _pad(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _pad(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     """constant_pad_nd, whose list counts from the last dimension and has two entries for each."""
     x, pads, fill = op.operation.operands
-    if x not in f.last:
+    if not force and x not in f.last:
         return False
     old, rank = op.operation.results[0], len(shape_of(x.type))
     listed = constant(pads)
     each = [tuple(listed[i : i + 2]) for i in range(0, len(listed), 2)]
     by_dimension = [*reversed(each + [(0, 0)] * (rank - len(each)))]
     turned = [n for i in reversed(_order(rank)) for n in by_dimension[i]]
-    f.last[old] = _again(op, b, [f.last[x], b.int_list(turned), fill], _as_last(old.type, b))
+    f.last[old] = _again(op, b, [f.of(x), b.int_list(turned), fill], _as_last(old.type, b))
     return True
 
 
-def _view(f: _Function, op: Any, b: TorchBuilder) -> bool:
+def _regroups_positions(op: Any) -> bool:
+    """Whether a view leaves batch and channels alone."""
+    before, after = (shape_of(v.type) for v in (op.operation.operands[0], op.operation.results[0]))
+    return min(len(before), len(after)) > 2 and before[:2] == after[:2]
+
+
+def _view(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     """A view of one position, or one channel, is one of the same elements in the same order."""
     x, old = op.operation.operands[0], op.operation.results[0]
-    if x not in f.last or not _is_order_kept(shape_of(x.type)):
+    if not force and x not in f.last:
         return False
-    old.replace_all_uses_with(b.view(f.last[x], shape_of(old.type)))
+    if _regroups_positions(op):
+        f.last[old] = b.view(f.of(x), to_last(shape_of(old.type)))
+        return True
+    if not _is_order_kept(shape_of(x.type)):
+        return False
+    old.replace_all_uses_with(b.view(f.of(x), shape_of(old.type)))
     return True
 
 
 def _permute(f: _Function, op: Any, b: TorchBuilder) -> bool:
-    x, order = op.operation.operands
+    old = op.operation.results[0]
+    x, order = _permutation(old)
     if x not in f.last:
         return False
-    old, rank = op.operation.results[0], len(shape_of(x.type))
-    composed = [_order(rank).index(d % rank) for d in constant(order)]
-    source = f.last[x]
-    old.replace_all_uses_with(source if composed == list(range(rank)) else b.permute(source, composed))
+    old.replace_all_uses_with(_permuted(f.last[x], [_order(len(order)).index(d) for d in order], b))
     return True
 
 
@@ -385,24 +501,41 @@ def _checked(rule: Callable[..., bool]) -> Callable[..., bool]:
     return checked
 
 
-_VIEWS = ("_unsafe_view", "flatten.using_ints", "reshape", "squeeze", "squeeze.dim", "unsqueeze", "view")
+_VIEWS = (
+    "torch.aten._unsafe_view", "torch.aten.flatten.using_ints", "torch.aten.reshape", "torch.aten.squeeze",
+    "torch.aten.squeeze.dim", "torch.aten.unflatten.int", "torch.aten.unsqueeze", "torch.aten.view",
+    "torch.prims.squeeze",
+)  # fmt: skip
+_FILLS = ("torch.aten.full_like", "torch.aten.ones_like", "torch.aten.zeros_like")
+_SPLITS = ("torch.aten.split.Tensor", "torch.aten.split_with_sizes")
+_LISTS = ("torch.prim.ListConstruct", *_SPLITS)
+_PERMUTATIONS = ("torch.aten.permute", "torch.aten.transpose.int")
+
+_PULLED: dict[str, Callable[..., bool]] = {
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_FILLS, _fill),
+    **dict.fromkeys(_VIEWS, _view),
+    "sparsebp.select_channels": _select_channels,
+    "torch.aten.constant_pad_nd": _pad,
+    "torch.aten.expand": _expand,
+    "torch.aten.slice.Tensor": _slice,
+    "torch.aten.slice_scatter": _slice_scatter,
+}
 
 _RULES: dict[str, Callable[..., bool]] = {
     name: _checked(rule)
     for name, rule in {
         **dict.fromkeys(OVER_SPACE, _spatial),
-        **dict.fromkeys(ELEMENTWISE, _elementwise),
+        **_PULLED,
         **dict.fromkeys(REDUCTIONS, _reduction),
-        **{f"torch.aten.{name}": _view for name in _VIEWS},
-        "sparsebp.select_channels": _select_channels,
+        **dict.fromkeys(_PERMUTATIONS, _permute),
         "torch.aten.avg_pool1d": _avg_pool,
         "torch.aten.avg_pool2d": _avg_pool,
         "torch.aten.avg_pool3d": _avg_pool,
         "torch.aten.cat": _cat,
-        "torch.aten.constant_pad_nd": _pad,
         "torch.aten.convolution": _convolution,
-        "torch.aten.expand": _expand,
-        "torch.aten.permute": _permute,
-        "torch.aten.slice.Tensor": _slice,
+        "torch.aten.mean": _total,
+        "torch.aten.sum": _total,
+        "torch.prim.ListUnpack": _unpack,
     }.items()
 }

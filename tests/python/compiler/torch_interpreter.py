@@ -159,6 +159,8 @@ def literal(module: ir.Module, op: Any) -> torch.Tensor:
         assert blob is not None, f"no resource {resource[1]}"
         # The first four bytes are the alignment.
         return torch.frombuffer(bytearray.fromhex(blob[1])[4:], dtype=dtype).reshape(shape).clone()
+    if attribute.is_splat and dtype.is_floating_point:
+        return torch.full(shape, attribute.get_splat_value().value, dtype=dtype)
     if str(dtype) in ("torch.bfloat16", "torch.float16"):
         elements = [float(attribute[i]) for i in range(len(attribute))]
         return torch.tensor(elements, dtype=dtype).reshape(shape)

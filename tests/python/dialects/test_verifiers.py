@@ -57,16 +57,23 @@ WINDOW = (("kernel", array(2, 2)), ("stride", array(2, 2)), ("padding", array(0,
 DILATION = ("dilation", array(1, 1))
 CONVOLUTION = (("stride", array(1, 1)), ("padding", array(0, 0)), DILATION, ("groups", "1 : i64"))
 
+AVERAGE = (*WINDOW, ("count_include_pad", "true"), ("divisor_override", "0 : i64"))
+CHANNELS_LAST = ("channels_last", "unit")
+
 VALID = [
     Op("assign", (tensor(4, 1),), (), (("symbol", "@w"), ("mask", RANGE))),
-    Op(
-        "avg_pool_grad",
-        (tensor(1, 2, 3, 3),),
-        (tensor(1, 2, 6, 6),),
-        (*WINDOW, ("count_include_pad", "true"), ("divisor_override", "0 : i64")),
-    ),
+    Op("avg_pool", (tensor(1, 2, 6, 6),), (tensor(1, 2, 3, 3),), AVERAGE),
+    Op("avg_pool", (tensor(1, 6, 6, 2),), (tensor(1, 3, 3, 2),), (*AVERAGE, CHANNELS_LAST)),
+    Op("avg_pool_grad", (tensor(1, 2, 3, 3),), (tensor(1, 2, 6, 6),), AVERAGE),
     Op("conv_input_grad", (tensor(1, 4, 3, 3), tensor(4, 2, 2, 2)), (tensor(1, 2, 4, 4),), CONVOLUTION),
     Op("conv_weight_grad", (tensor(1, 4, 3, 3), tensor(1, 2, 4, 4)), (tensor(4, 2, 2, 2),), CONVOLUTION),
+    Op(
+        "conv_weight_grad",
+        (tensor(1, 3, 3, 4), tensor(1, 4, 4, 2)),
+        (tensor(4, 2, 2, 2),),
+        (*CONVOLUTION, CHANNELS_LAST),
+    ),
+    Op("convolution", (tensor(1, 2, 4, 4), tensor(4, 2, 2, 2)), (tensor(1, 4, 3, 3),), CONVOLUTION),
     Op(
         "embedding_grad",
         (tensor(3, 8), tensor(3, element="si64")),

@@ -78,3 +78,21 @@ func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>) {
   %0 = "sparsebp.avg_pool_grad"(%grad_output) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, count_include_pad = true, divisor_override = 0 : i64} : (!torch.vtensor<[1,2,4,4],f32>) -> !torch.vtensor<[1,2,8,8],f16>
   return
 }
+
+// -----
+
+// With channels last these shapes are wrong; the message has PyTorch's layout.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>) {
+  // expected-error@below {{pools the spatial dimensions of [N, C, ...], not [1, 8, 2, 8] to [1, 4, 2, 4]}}
+  %0 = "sparsebp.avg_pool_grad"(%grad_output) {channels_last, kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, count_include_pad = true, divisor_override = 0 : i64} : (!torch.vtensor<[1,2,4,4],f32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}
+
+// -----
+
+// Having channels last is no number.
+func.func @invalid(%grad_output: !torch.vtensor<[1,2,4,4],f32>) {
+  // expected-error@below {{channels_last has no value, got 1 : i64}}
+  %0 = "sparsebp.avg_pool_grad"(%grad_output) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, count_include_pad = true, divisor_override = 0 : i64, channels_last = 1 : i64} : (!torch.vtensor<[1,2,4,4],f32>) -> !torch.vtensor<[1,2,8,8],f32>
+  return
+}

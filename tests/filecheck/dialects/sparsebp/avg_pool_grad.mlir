@@ -34,3 +34,11 @@ func.func @ceil_mode(%grad_output: !torch.vtensor<[1,2,4],f32>) -> !torch.vtenso
   %0 = "sparsebp.avg_pool_grad"(%grad_output) {kernel = array<i64: 2>, stride = array<i64: 2>, padding = array<i64: 0>, count_include_pad = false, divisor_override = 0 : i64} : (!torch.vtensor<[1,2,4],f32>) -> !torch.vtensor<[1,2,7],f32>
   return %0 : !torch.vtensor<[1,2,7],f32>
 }
+
+// With channels last the shapes are those of the other layout.
+// CHECK-LABEL: func.func @channels_last
+// CHECK: "sparsebp.avg_pool_grad"(%{{.*}}) {channels_last, count_include_pad = true, divisor_override = 0 : i64, kernel = array<i64: 3, 3>, padding = array<i64: 1, 1>, stride = array<i64: 2, 2>} : (!torch.vtensor<[1,4,4,2],f32>) -> !torch.vtensor<[1,8,8,2],f32>
+func.func @channels_last(%grad_output: !torch.vtensor<[1,4,4,2],f32>) -> !torch.vtensor<[1,8,8,2],f32> {
+  %0 = "sparsebp.avg_pool_grad"(%grad_output) {channels_last, kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, count_include_pad = true, divisor_override = 0 : i64} : (!torch.vtensor<[1,4,4,2],f32>) -> !torch.vtensor<[1,8,8,2],f32>
+  return %0 : !torch.vtensor<[1,8,8,2],f32>
+}

@@ -105,3 +105,21 @@ func.func @invalid(%grad_output: !torch.vtensor<[1,6,4,4],f32>, %input: !torch.v
   %0 = "sparsebp.conv_weight_grad"(%grad_output, %input) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,6,4,4],f32>, !torch.vtensor<[1,4,8,8],bf16>) -> !torch.vtensor<[6,4,3,3],f32>
   return
 }
+
+// -----
+
+// With channels last these shapes are wrong; the message has PyTorch's layout.
+func.func @invalid(%grad_output: !torch.vtensor<[1,6,4,4],f32>, %input: !torch.vtensor<[1,4,8,8],f32>) {
+  // expected-error@below {{1 groups do not fit input [1, 8, 4, 8] and weight [6, 4, 3, 3]}}
+  %0 = "sparsebp.conv_weight_grad"(%grad_output, %input) {channels_last, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,6,4,4],f32>, !torch.vtensor<[1,4,8,8],f32>) -> !torch.vtensor<[6,4,3,3],f32>
+  return
+}
+
+// -----
+
+// Having channels last is no number.
+func.func @invalid(%grad_output: !torch.vtensor<[1,6,4,4],f32>, %input: !torch.vtensor<[1,4,8,8],f32>) {
+  // expected-error@below {{channels_last has no value, got 1 : i64}}
+  %0 = "sparsebp.conv_weight_grad"(%grad_output, %input) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64, channels_last = 1 : i64} : (!torch.vtensor<[1,6,4,4],f32>, !torch.vtensor<[1,4,8,8],f32>) -> !torch.vtensor<[6,4,3,3],f32>
+  return
+}

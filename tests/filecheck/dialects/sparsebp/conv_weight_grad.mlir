@@ -34,3 +34,11 @@ func.func @grouped(%grad_output: !torch.vtensor<[1,6,4,4],f32>, %input: !torch.v
   %0 = "sparsebp.conv_weight_grad"(%grad_output, %input) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 2 : i64} : (!torch.vtensor<[1,6,4,4],f32>, !torch.vtensor<[1,4,8,8],f32>) -> !torch.vtensor<[6,2,3,3],f32>
   return %0 : !torch.vtensor<[6,2,3,3],f32>
 }
+
+// With channels last; the weight has the same layout.
+// CHECK-LABEL: func.func @channels_last
+// CHECK: "sparsebp.conv_weight_grad"(%{{.*}}, %{{.*}}) {channels_last, dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 1, 1>, stride = array<i64: 2, 2>} : (!torch.vtensor<[1,4,4,6],f32>, !torch.vtensor<[1,8,8,4],f32>) -> !torch.vtensor<[6,4,3,3],f32>
+func.func @channels_last(%grad_output: !torch.vtensor<[1,4,4,6],f32>, %input: !torch.vtensor<[1,8,8,4],f32>) -> !torch.vtensor<[6,4,3,3],f32> {
+  %0 = "sparsebp.conv_weight_grad"(%grad_output, %input) {channels_last, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,4,4,6],f32>, !torch.vtensor<[1,8,8,4],f32>) -> !torch.vtensor<[6,4,3,3],f32>
+  return %0 : !torch.vtensor<[6,4,3,3],f32>
+}

@@ -26,3 +26,11 @@ func.func @merged(%input: !torch.vtensor<[1,2,8,8],f32>) -> (!torch.vtensor<[1,2
   %1 = "sparsebp.max_pool"(%input) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,8,8],f32>) -> !torch.vtensor<[1,2,4,4],f32>
   return %0, %1 : !torch.vtensor<[1,2,4,4],f32>, !torch.vtensor<[1,2,4,4],f32>
 }
+
+// With channels last the shapes are those of the other layout.
+// CHECK-LABEL: func.func @channels_last
+// CHECK: "sparsebp.max_pool"(%{{.*}}) {channels_last, dilation = array<i64: 1, 1>, kernel = array<i64: 3, 3>, padding = array<i64: 1, 1>, stride = array<i64: 2, 2>} : (!torch.vtensor<[1,8,8,2],f32>) -> !torch.vtensor<[1,4,4,2],f32>
+func.func @channels_last(%input: !torch.vtensor<[1,8,8,2],f32>) -> !torch.vtensor<[1,4,4,2],f32> {
+  %0 = "sparsebp.max_pool"(%input) {channels_last, kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,8,8,2],f32>) -> !torch.vtensor<[1,4,4,2],f32>
+  return %0 : !torch.vtensor<[1,4,4,2],f32>
+}
