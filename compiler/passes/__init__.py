@@ -23,6 +23,7 @@ _REGISTRY = {
     "sparsebp-raise-gradients": "raise_gradients:RaiseGradients",
     "sparsebp-schedule-updates": "schedule_updates:ScheduleUpdates",
     "sparsebp-simplify": "simplify:Simplify",
+    "sparsebp-widen-bits": "widen_bits:WidenBits",
 }
 
 
