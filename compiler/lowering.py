@@ -16,12 +16,12 @@ from .torch_ir import defining_op, functions, operations
 
 #: torch-mlir's `torchdynamo-export-to-torch-backend-pipeline` and
 #: `torch-backend-to-linalg-on-tensors-backend-pipeline`, without the check at the end of the latter: it
-#: knows no operation of IREE's. `_left` takes its place.
+#: knows no operation of IREE's. `_left` takes its place. Nor is there `convert-torch-to-tmtensor`: IREE does
+#: not know what it makes, and it crashes on scatters along a negative dimension.
 TO_LINALG: tuple[Stage, ...] = (
     "func.func(torch-match-quantized-custom-ops)",
     "torchdynamo-export-to-torch-backend-pipeline",
     "func.func(torch-restructure-non-constant-axes)",
-    "func.func(convert-torch-to-tmtensor)",
     "func.func(canonicalize)",
     "func.func(convert-torch-to-linalg)",
     "func.func(canonicalize)",

@@ -262,6 +262,20 @@ def test_every_operation_without_a_lowering_is_named_before_iree_runs(
     assert "aten.digamma" not in str(error.value)
 
 
+def normalized(x: Tensor) -> Tensor:
+    low, high = x.quantile(0.25, dim=-1, keepdim=True), x.sort(-1).values[:, -1:]  # sorted twice
+    return ((x - low) / high).sum()
+
+
+def test_scatters_along_a_negative_dimension_are_named_and_crash_nothing() -> None:
+    program = trace(TrainingTask(nn.Linear(3, 3), (torch.randn(2, 3),), (), normalized))
+    with pytest.raises(LoweringError) as error:
+        emit(program, Emit.LINALG, Scheme.full(), SGD())
+    place = here("sorted twice")
+    for name in ("sort", "scatter_add", "scatter.src"):
+        assert f"aten.{name} at {place}" in str(error.value)
+
+
 def test_one_operation_without_a_lowering_is_one() -> None:
     task = TrainingTask(nn.Linear(3, 3), (torch.randn(2, 3),), (), lambda x: torch.special.i0e(x).sum())
     with pytest.raises(LoweringError, match=r"^1 operation has no lowering: aten\.\w*i0e at .*\.py:\d+$"):
