@@ -12,6 +12,7 @@ from .errors import PassFailure, PockError
 from .opt import Stage, run_mlir_passes, run_pipeline
 from .passes.convert_to_linalg import ConvertToLinalg
 from .passes.materialize_state import MaterializeState
+from .passes.signed_arithmetic import SignedArithmetic
 from .torch_ir import defining_op, functions, operations
 
 #: torch-mlir's `torchdynamo-export-to-torch-backend-pipeline` and
@@ -56,7 +57,7 @@ def lower(module: ir.Module) -> None:
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
-    run_pipeline(module, [MaterializeState(), ConvertToLinalg()])
+    run_pipeline(module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg()])
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:

@@ -301,7 +301,7 @@ def _describe(
         "hyperparameters": [
             {"name": name, "default": default} for name, default in hyperparameters_of(module)
         ],
-        "state": [_stored(_state_entry(name, op), target) for name, op in state_of(module).items()],
+        "state": [_stored(_state_entry(name, op, program), target) for name, op in state_of(module).items()],
         "tied": signature.tied,
         "scheme": scheme.to_dict(),
         "optimizer": optimizer.to_dict(),
@@ -311,14 +311,21 @@ def _describe(
 _DTYPES = {"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16", "i1": "bool"}
 
 
-def _state_entry(name: str, declaration: Any) -> dict[str, Any]:
+def _state_dtype(name: str, element: str, program: TrainingProgram) -> str:
+    """The dtype of a parameter or buffer is its value's: builtin types know no signs of integers."""
+    if name in program.parameters:
+        return program.parameters[name].dtype.name
+    return _DTYPES.get(element, element.replace("i", "int", 1))
+
+
+def _state_entry(name: str, declaration: Any, program: TrainingProgram) -> dict[str, Any]:
     tensor = tensor_type(declaration)
     element = str(tensor.element_type)
     entry: dict[str, Any] = {
         "name": name,
         "kind": role_of(declaration),
         "shape": list(tensor.shape),
-        "dtype": _DTYPES.get(element, element.replace("i", "int", 1)),
+        "dtype": _state_dtype(name, element, program),
     }
     attributes = declaration.operation.attributes
     mask = mask_of(declaration)
