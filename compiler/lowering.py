@@ -12,16 +12,17 @@ from .errors import PassFailure, PockError
 from .opt import Stage, run_mlir_passes, run_pipeline
 from .passes.convert_to_linalg import ConvertToLinalg
 from .passes.materialize_state import MaterializeState
+from .passes.signed_arithmetic import SignedArithmetic
 from .torch_ir import defining_op, functions, operations
 
 #: torch-mlir's `torchdynamo-export-to-torch-backend-pipeline` and
 #: `torch-backend-to-linalg-on-tensors-backend-pipeline`, without the check at the end of the latter: it
-#: knows no operation of IREE's. `_left` takes its place.
+#: knows no operation of IREE's. `_left` takes its place. Nor is there `convert-torch-to-tmtensor`: IREE does
+#: not know what it makes, and it crashes on scatters along a negative dimension.
 TO_LINALG: tuple[Stage, ...] = (
     "func.func(torch-match-quantized-custom-ops)",
     "torchdynamo-export-to-torch-backend-pipeline",
     "func.func(torch-restructure-non-constant-axes)",
-    "func.func(convert-torch-to-tmtensor)",
     "func.func(canonicalize)",
     "func.func(convert-torch-to-linalg)",
     "func.func(canonicalize)",
@@ -56,7 +57,7 @@ def lower(module: ir.Module) -> None:
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
-    run_pipeline(module, [MaterializeState(), ConvertToLinalg()])
+    run_pipeline(module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg()])
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from torch_mlir import ir
 
@@ -31,6 +32,7 @@ from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.prune_backward import PruneBackward
 from .passes.raise_gradients import RaiseGradients
 from .passes.schedule_updates import ScheduleUpdates
+from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
 from .scheme import Scheme
 
@@ -65,6 +67,11 @@ def pruned() -> list[PipelineStage]:
 def trained(optimizer: Optimizer) -> list[PipelineStage]:
     """The stages from there to a program whose updates are arithmetic, in order, channels last."""
     return [ExpandOptimizer.of(optimizer), ScheduleUpdates(), ConvertLayout()]
+
+
+def storable(target: Target) -> list[PipelineStage]:
+    """The stages from ``--emit=linalg`` to what the target can load and store."""
+    return [WidenBits(target.storage_bits)] if target.storage_bits > 8 else []
 
 
 def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer) -> str:
@@ -155,6 +162,7 @@ def compile_program(
         described = _describe(program, module, scheme, optimizer, chosen)
     progress("lowering to linalg")
     lower(module)
+    run_pipeline(module, storable(chosen))
     values = _needed(program, module)
     flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]
     archive = parameter_bytes(values)
@@ -193,13 +201,23 @@ def _name_module(module: ir.Module) -> None:
 
 
 def _needed(program: TrainingProgram, module: ir.Module) -> dict[str, np.ndarray]:
-    """The values that globals of the lowered module start from."""
-    names = [
-        ir.StringAttr(op.operation.attributes["sym_name"]).value
+    """The values that globals of the lowered module start from, as they are stored."""
+    types = {
+        ir.StringAttr(op.operation.attributes["sym_name"]).value: ir.TypeAttr(op.operation.attributes["type"])
         for op in module.body.operations
         if op.operation.name == "util.global"
-    ]
-    return {name: program.parameters[name] for name in names}
+    }
+    return {
+        name: _as_stored(program.parameters[name], ir.RankedTensorType(type_.value).element_type)
+        for name, type_ in types.items()
+    }
+
+
+def _as_stored(value: np.ndarray, element: ir.Type) -> np.ndarray:
+    """A parameter's value, in wider integers if ``sparsebp-widen-bits`` has widened it."""
+    if isinstance(element, ir.IntegerType) and element.width > 8 * value.itemsize:
+        return value.astype(f"int{element.width}")
+    return value
 
 
 def _precision(target: Target, described: Mapping[str, Any], values: Mapping[str, np.ndarray]) -> list[str]:
@@ -249,10 +267,16 @@ def _with_memory(described: Mapping[str, Any], source: Any, copied: Iterable[str
 
 
 def _bytes(entry: Mapping[str, Any]) -> int:
-    import ml_dtypes
-
-    dtype = np.dtype(getattr(ml_dtypes, entry["dtype"], entry["dtype"]))
+    name = entry.get("stored", entry["dtype"])
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
     return int(np.prod(entry["shape"], dtype=np.int64)) * dtype.itemsize
+
+
+def _stored(entry: dict[str, Any], target: Target) -> dict[str, Any]:
+    """A tensor's entry in the metadata, with the dtype that it has on the device if that is another."""
+    dtype = np.dtype(getattr(ml_dtypes, entry["dtype"], entry["dtype"]))
+    narrow = dtype.kind in "biu" and 8 * dtype.itemsize < target.storage_bits
+    return {**entry, "stored": f"int{target.storage_bits}"} if narrow else entry
 
 
 def _describe(
@@ -272,13 +296,13 @@ def _describe(
         "model": signature.model,
         "target": str(target),
         "device": target.device,
-        "inputs": [asdict(spec) for spec in signature.inputs],
-        "targets": [asdict(spec) for spec in signature.targets],
-        "outputs": [asdict(spec) for spec in signature.outputs],
+        "inputs": [_stored(asdict(spec), target) for spec in signature.inputs],
+        "targets": [_stored(asdict(spec), target) for spec in signature.targets],
+        "outputs": [_stored(asdict(spec), target) for spec in signature.outputs],
         "hyperparameters": [
             {"name": name, "default": default} for name, default in hyperparameters_of(module)
         ],
-        "state": [_state_entry(name, op) for name, op in state_of(module).items()],
+        "state": [_stored(_state_entry(name, op, program), target) for name, op in state_of(module).items()],
         "tied": signature.tied,
         "scheme": scheme.to_dict(),
         "optimizer": optimizer.to_dict(),
@@ -288,14 +312,21 @@ def _describe(
 _DTYPES = {"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16", "i1": "bool"}
 
 
-def _state_entry(name: str, declaration: Any) -> dict[str, Any]:
+def _state_dtype(name: str, element: str, program: TrainingProgram) -> str:
+    """The dtype of a parameter or buffer is its value's: builtin types know no signs of integers."""
+    if name in program.parameters:
+        return program.parameters[name].dtype.name
+    return _DTYPES.get(element, element.replace("i", "int", 1))
+
+
+def _state_entry(name: str, declaration: Any, program: TrainingProgram) -> dict[str, Any]:
     tensor = tensor_type(declaration)
     element = str(tensor.element_type)
     entry: dict[str, Any] = {
         "name": name,
         "kind": role_of(declaration),
         "shape": list(tensor.shape),
-        "dtype": _DTYPES.get(element, element.replace("i", "int", 1)),
+        "dtype": _state_dtype(name, element, program),
     }
     attributes = declaration.operation.attributes
     mask = mask_of(declaration)

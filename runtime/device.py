@@ -149,17 +149,17 @@ class Feed:
         memory that the next call reuses. The view is good until then.
         """
         if not self.device.shares_memory:
-            return self.device.put(array.astype(self.spec.dtype, copy=False))
+            return self.device.put(array.astype(self.spec.device_dtype, copy=False))
         flags = array.flags
         if (
-            array.dtype == self.spec.dtype
+            array.dtype == self.spec.device_dtype
             and flags.c_contiguous
             and flags.writeable
             and address(array) % ALIGNMENT == 0
         ):
             return self.device.share(array)
         if self._staging is None:
-            self._staging = aligned_empty(self.spec.shape, self.spec.dtype)
+            self._staging = aligned_empty(self.spec.shape, self.spec.device_dtype)
             self._view = self.device.share(self._staging)
         np.copyto(self._staging, array, casting="safe")
         return self._view

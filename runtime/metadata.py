@@ -9,7 +9,7 @@ this version does not know are ignored.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -44,6 +44,13 @@ class TensorSpec:
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    stored: np.dtype[Any] | None = field(default=None, kw_only=True)
+    """The wider integer that it is on a device that cannot store ``dtype``."""
+
+    @property
+    def device_dtype(self) -> np.dtype[Any]:
+        """Its dtype on the device."""
+        return self.dtype if self.stored is None else self.stored
 
     def __str__(self) -> str:
         return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
@@ -196,7 +203,18 @@ def _unique(what: str, names: Sequence[str]) -> None:
 
 
 def _tensor(fields: "_Fields") -> TensorSpec:
-    return TensorSpec(fields.text("name"), fields.integers("shape"), fields.dtype("dtype"))
+    return TensorSpec(
+        fields.text("name"), fields.integers("shape"), fields.dtype("dtype"), stored=_stored(fields)
+    )
+
+
+def _stored(fields: "_Fields") -> np.dtype[Any] | None:
+    if fields.data.get("stored") is None:
+        return None
+    stored, dtype = fields.dtype("stored"), fields.dtype("dtype")
+    if dtype.kind not in "biu" or stored.kind != "i" or stored.itemsize <= dtype.itemsize:
+        raise fields.wrong("stored", f"a signed integer wider than {dtype}")
+    return stored
 
 
 def _hyperparameter(fields: "_Fields") -> Hyperparameter:
@@ -215,6 +233,7 @@ def _state(fields: "_Fields") -> StateSpec:
         _mask(_Fields(fields.mapping("mask"), f"{fields.where}.mask")),
         fields.optional_text("parameter"),
         fields.optional_text("slot"),
+        stored=_stored(fields),
     )
 
 

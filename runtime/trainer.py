@@ -185,8 +185,7 @@ class Trainer:
 
     def _converted(self, outputs: Iterable[Any]) -> tuple[Array, ...]:
         return tuple(
-            self._device.get(ref.deref(rt.HalBufferView), spec.dtype)
-            for ref, spec in zip(outputs, self.metadata.outputs, strict=True)
+            self._fetched(ref, spec) for ref, spec in zip(outputs, self.metadata.outputs, strict=True)
         )
 
     def _outputs_alias(self, function: str, arguments: Iterable[Any], outputs: Iterable[Any]) -> bool:
@@ -221,7 +220,7 @@ class Trainer:
             # Where the host cannot see a buffer's address, it may be another's.
             begin, end = self._range(ref) if self._device.shares_memory else (0, 1)
             if any(begin < other_end and other < end for other, other_end in seen):
-                ref = self._device.put(self._device.get(ref.deref(rt.HalBufferView), spec.dtype)).ref
+                ref = self._device.put(self._device.get(ref.deref(rt.HalBufferView), spec.device_dtype)).ref
             seen.append((begin, end))
             apart.append(ref)
         return apart
@@ -233,11 +232,16 @@ class Trainer:
             )
 
     def _get_state(self, spec: StateSpec) -> Array:
-        view = self._state[self._states[spec.name]].deref(rt.HalBufferView)
-        return self._device.get(view, spec.dtype)
+        return self._fetched(self._state[self._states[spec.name]], spec)
+
+    def _fetched(self, ref: Any, spec: TensorSpec) -> Array:
+        array = self._device.get(ref.deref(rt.HalBufferView), spec.device_dtype)
+        return array.astype(spec.dtype, copy=False)
 
     def _put_state(self, spec: StateSpec, array: Array) -> None:
-        self._state[self._states[spec.name]] = self._device.put(array.astype(spec.dtype, copy=False)).ref
+        self._state[self._states[spec.name]] = self._device.put(
+            array.astype(spec.device_dtype, copy=False)
+        ).ref
 
     @property
     def steps(self) -> int:

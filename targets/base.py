@@ -27,6 +27,11 @@ class Target(ABC):
     supports_f64: ClassVar[bool] = False
     """Whether the target computes in double precision."""
 
+    @property
+    def storage_bits(self) -> int:
+        """The width of the narrowest integers that programs of the target load and store."""
+        return 8
+
     @abstractmethod
     def compile_flags(self) -> list[str]:
         """The flags of ``iree-compile`` that select the target and how code is generated for it."""

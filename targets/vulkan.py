@@ -7,6 +7,10 @@ from typing import ClassVar
 
 from .base import Target
 
+#: The narrowest integers in storage buffers, as IREE has it in KnownTargets.cpp, by the name up to the first
+#: dash; 8 bits elsewhere.
+_STORAGE_BITS = {"adreno": 16, "vp_android_baseline_2022": 32}
+
 
 @dataclass(frozen=True)
 class Vulkan(Target):
@@ -19,3 +23,7 @@ class Vulkan(Target):
 
     def compile_flags(self) -> list[str]:
         return ["--iree-hal-target-device=vulkan", f"--iree-vulkan-target={self.arch}"]
+
+    @property
+    def storage_bits(self) -> int:
+        return _STORAGE_BITS.get(self.arch.lower().partition("-")[0], super().storage_bits)

@@ -22,7 +22,9 @@ _REGISTRY = {
     "sparsebp-prune-backward": "prune_backward:PruneBackward",
     "sparsebp-raise-gradients": "raise_gradients:RaiseGradients",
     "sparsebp-schedule-updates": "schedule_updates:ScheduleUpdates",
+    "sparsebp-signed-arithmetic": "signed_arithmetic:SignedArithmetic",
     "sparsebp-simplify": "simplify:Simplify",
+    "sparsebp-widen-bits": "widen_bits:WidenBits",
 }
 
 

@@ -146,7 +146,7 @@ class _Materialization:
 
     def _constant(self, read: Any) -> ir.Value:
         """The value of an immutable global, or the initial value of state that the function is not given."""
-        builder, declaration = TorchBuilder(read), self.declared[symbol_of(read)]
+        builder, declaration = LinalgBuilder(read), self.declared[symbol_of(read)]
         if declaration.operation.name == "sparsebp.state":
             type_, initial = tensor_type(declaration), declaration.operation.attributes["initial"]
             splat = ir.DenseElementsAttr.get_splat(type_, initial)
@@ -176,12 +176,19 @@ def _attributes_of(function: Any, name: str, count: int) -> list[ir.Attribute]:
     return list(ir.ArrayAttr(attributes[name])) if name in attributes else [ir.DictAttr.get({})] * count
 
 
-def _load(builder: TorchBuilder, declaration: Any) -> ir.Value:
+def _load(builder: LinalgBuilder, declaration: Any) -> ir.Value:
     """The initial value of a parameter or buffer."""
     name = ir.StringAttr(declaration.operation.attributes["sym_name"]).value
     attributes = {"global": ir.FlatSymbolRefAttr.get(name)}
-    loaded: ir.Value = builder.create("util.global.load", [], [tensor_type(declaration)], attributes)
-    return loaded
+    loaded = builder.create("util.global.load", [], [_global_type(declaration)], attributes)
+    return builder.cast(loaded, tensor_type(declaration).element_type)
+
+
+def _global_type(declaration: Any) -> ir.RankedTensorType:
+    """The type of the global of a parameter or buffer: truth values are bytes, IREE imports no ``i1``."""
+    type_ = tensor_type(declaration)
+    byte = ir.IntegerType.get_signless(8)
+    return ir.RankedTensorType.get(type_.shape, byte) if str(type_.element_type) == "i1" else type_
 
 
 # -- assigns ------------------------------------------------------------------------------------
@@ -320,11 +327,12 @@ def _declare_globals(module: ir.Module) -> None:
     for name, declaration in sparsebp.declarations(module).items():
         if name in loaded:
             key = ir.StringAttr.get(archive_key(name))
-            initial = f'#flow.parameter.named<"{SCOPE}"::{key}> : {tensor_type(declaration)}'
+            type_ = _global_type(declaration)
+            initial = f'#flow.parameter.named<"{SCOPE}"::{key}> : {type_}'
             attributes = {
                 "sym_name": ir.StringAttr.get(name),
                 "sym_visibility": ir.StringAttr.get("private"),
-                "type": ir.TypeAttr.get(tensor_type(declaration)),
+                "type": ir.TypeAttr.get(type_),
                 "initial_value": ir.Attribute.parse(initial),
             }
             TorchBuilder(declaration).create("util.global", [], [], attributes)

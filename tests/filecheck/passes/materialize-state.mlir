@@ -141,3 +141,21 @@ func.func @step(%x: !torch.vtensor<[2],ui8> {a.b}) -> (!torch.vtensor<[2],f32> {
 func.func @step(%x: !torch.vtensor<[2],f32>) -> !torch.vtensor<[2],f32> {
   return %x : !torch.vtensor<[2],f32>
 }
+
+// -----
+
+"sparsebp.parameter"() {sym_name = "mask", type = tensor<4xi1>, dimensions = ["c"], role = "buffer", mask = #sparsebp.mask<"none", "", array<i64>>} : () -> ()
+
+// Truth values are bytes in the archive.
+// CHECK: "util.global"() {initial_value = #flow.parameter.named<"model"::"mask"> : tensor<4xi8>, sym_name = "mask", sym_visibility = "private", type = tensor<4xi8>}
+// CHECK-LABEL: func.func @step
+// CHECK: %[[BYTES:.*]] = "util.global.load"() {global = @mask} : () -> tensor<4xi8>
+// CHECK: %[[BITS:.*]] = linalg.generic {{.*}} ins(%[[BYTES]] : tensor<4xi8>)
+// CHECK: arith.trunci %{{.*}} : i8 to i1
+// CHECK: %[[MASK:.*]] = torch_c.from_builtin_tensor %[[BITS]] : tensor<4xi1> -> !torch.vtensor<[4],i1>
+// CHECK: torch.aten.where.self %[[MASK]]
+func.func @step(%x: !torch.vtensor<[4],f32>, %y: !torch.vtensor<[4],f32>) -> !torch.vtensor<[4],f32> {
+  %m = "sparsebp.read"() {symbol = @mask} : () -> !torch.vtensor<[4],i1>
+  %z = torch.aten.where.self %m, %x, %y : !torch.vtensor<[4],i1>, !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
+  return %z : !torch.vtensor<[4],f32>
+}

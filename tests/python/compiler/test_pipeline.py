@@ -33,7 +33,7 @@ from pock.compiler.analysis.declared import symbol_of
 from pock.compiler.errors import PassFailure, PockError, UsageError
 from pock.compiler.lowering import LoweringError
 from pock.compiler.opt import parse_module, run_pipeline
-from pock.compiler.pipeline import compile_program, emit, masked
+from pock.compiler.pipeline import PARAMETERS, compile_program, emit, masked
 from pock.compiler.pipeline import pruned as pruning
 from pock.compiler.torch_ir import defining_op, functions, operations
 from pock.dialects import sparsebp
@@ -262,6 +262,20 @@ def test_every_operation_without_a_lowering_is_named_before_iree_runs(
     assert "aten.digamma" not in str(error.value)
 
 
+def normalized(x: Tensor) -> Tensor:
+    low, high = x.quantile(0.25, dim=-1, keepdim=True), x.sort(-1).values[:, -1:]  # sorted twice
+    return ((x - low) / high).sum()
+
+
+def test_scatters_along_a_negative_dimension_are_named_and_crash_nothing() -> None:
+    program = trace(TrainingTask(nn.Linear(3, 3), (torch.randn(2, 3),), (), normalized))
+    with pytest.raises(LoweringError) as error:
+        emit(program, Emit.LINALG, Scheme.full(), SGD())
+    place = here("sorted twice")
+    for name in ("sort", "scatter_add", "scatter.src"):
+        assert f"aten.{name} at {place}" in str(error.value)
+
+
 def test_one_operation_without_a_lowering_is_one() -> None:
     task = TrainingTask(nn.Linear(3, 3), (torch.randn(2, 3),), (), lambda x: torch.special.i0e(x).sum())
     with pytest.raises(LoweringError, match=r"^1 operation has no lowering: aten\.\w*i0e at .*\.py:\d+$"):
@@ -444,6 +458,28 @@ def test_external_parameters_give_the_same_bits_and_no_other_file_does(tmp_path:
     with pytest.raises(UsageError, match=r"give compile_program output='other\.vmfb'"):
         outside.save(tmp_path / "other.vmfb")
     assert not (tmp_path / "other.vmfb").exists()
+
+
+class Causal(nn.Module):
+    """A buffer of truth values, as attention has for what comes later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+        self.register_buffer("later", torch.ones(4, 4, dtype=torch.bool).triu(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).masked_fill(self.later, -1.0)
+
+
+@pytest.mark.parametrize("storage", PARAMETERS)
+def test_frozen_truth_values_are_stored_like_any_others(tmp_path: Path, storage: str) -> None:
+    torch.manual_seed(0)
+    model, x = Causal(), torch.randn(4, 4)
+    program = trace(TrainingTask(model, (x,), (), lambda y: y.square().mean()))
+    compile_program(program, parameters=storage).save(tmp_path / "model.vmfb")
+    found = Trainer(tmp_path / "model.vmfb").predict(x.numpy())
+    np.testing.assert_allclose(found, model(x).detach().numpy(), rtol=1e-5)
 
 
 def test_the_program_cannot_be_its_own_archive() -> None:

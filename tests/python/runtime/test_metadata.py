@@ -46,6 +46,13 @@ def test_ml_dtypes_are_dtypes() -> None:
     assert metadata.inputs[0].dtype == ml_dtypes.bfloat16
 
 
+def test_a_device_may_store_wider_integers() -> None:
+    given = [{**spec("x", (8, 6), "uint8"), "stored": "int16"}, spec("z", (8,), "uint8")]
+    x, z = Metadata.from_json(json.dumps(softmax_metadata(inputs=given))).inputs
+    assert (x.dtype, x.device_dtype) == (np.uint8, np.int16)
+    assert z.device_dtype == np.uint8
+
+
 def test_unknown_keys_are_left_alone() -> None:
     Metadata.from_json(json.dumps(softmax_metadata(colour="green")))
 
@@ -66,6 +73,14 @@ def _state(index: int, **changes: Any) -> dict[str, Any]:
         ({"inputs": [3]}, "metadata.inputs[0] must be a JSON object, got 3"),
         ({"inputs": [spec("x", (2, -1))]}, "metadata.inputs[0].shape must be a list of integers"),
         ({"inputs": [spec("x", (2,), "float33")]}, "metadata.inputs[0].dtype must be one of bool, int8"),
+        (
+            {"inputs": [{**spec("x", (2,)), "stored": "int32"}]},
+            'metadata.inputs[0].stored must be a signed integer wider than float32, got "int32"',
+        ),
+        (
+            {"inputs": [{**spec("x", (2,), "bool"), "stored": "int8"}]},
+            'metadata.inputs[0].stored must be a signed integer wider than bool, got "int8"',
+        ),
         ({"inputs": [spec("y", (2,))]}, "names an input or target 'y' twice"),
         (
             {"hyperparameters": [{"name": "lr", "default": "1"}]},

@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Targets: how they are named, mistakes in their names, and training steps compiled for each."""
 
+import re
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pock.compiler import SGD, Scheme, TrainingProgram, TrainingTask, compile_program, trace
@@ -54,11 +59,46 @@ def test_mistakes_are_one_line(text: str, message: str) -> None:
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "vulkan:adreno", "vulkan:adreno-740", "vulkan:vp_android_baseline_2022",
+        "vulkan:valhall4", "vulkan:mali-g78", "vulkan:rdna3", "vulkan:rtx3070", "metal",
+    ],
+)  # fmt: skip
+def test_the_narrowest_integer_is_iree_s(target: str) -> None:
+    found = get_target(target)
+    command = [
+        str(Path(sys.executable).parent / "iree-compile"), "-", *found.compile_flags(),
+        "--compile-to=executable-targets",
+    ]  # fmt: skip
+    module = subprocess.run(
+        command, input="func.func @f() { return }", capture_output=True, text=True, check=True
+    ).stdout
+    widths = re.search(r"storage = ([b\d|]+)", module)
+    assert widths is not None
+    assert found.storage_bits == min(int(width[1:]) for width in widths[1].split("|"))
+
+
+class Pixels(nn.Module):
+    """Dropout of what bytes and truth values go into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 5)
+        self.register_buffer("kept", torch.arange(12) % 2 > 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(F.relu(self.fc(x.float() * self.kept)), 0.5, self.training)
+
+
 @cache
 def program(name: str) -> TrainingProgram:
     torch.manual_seed(0)
     if name == "conv":
         model, x = zoo.settle(zoo.ConvNet()), torch.randn(2, 3, 16, 16)
+    elif name == "pixels":
+        model, x = Pixels(), torch.zeros(2, 12, dtype=torch.uint8)
     else:
         model, x = zoo.Transformer(layers=1), torch.arange(16).view(2, 8)
     return trace(TrainingTask(model, (x,), (torch.tensor([0, 2]),), F.cross_entropy))
@@ -72,3 +112,11 @@ def program(name: str) -> TrainingProgram:
 def test_training_steps_compile(model: str, target: str) -> None:
     artifact = compile_program(program(model), Scheme.full(), SGD(momentum=0.9), target=target)
     assert artifact.vmfb and artifact.metadata["target"] == str(get_target(target))
+
+
+@pytest.mark.parametrize("target", ["vulkan:adreno", "vulkan:vp_android_baseline_2022"])
+def test_bytes_and_truth_values_compile_where_no_byte_is_stored(target: str) -> None:
+    metadata = compile_program(program("pixels"), target=target).metadata
+    (pixels,) = metadata["inputs"]
+    assert pixels["dtype"] == "uint8"
+    assert pixels["stored"] == f"int{get_target(target).storage_bits}"

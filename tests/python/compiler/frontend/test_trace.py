@@ -3,6 +3,7 @@
 """Tracing: what a training program holds, checked by running it with PyTorch."""
 
 import copy
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from pock.compiler import TrainingProgram, TrainingTask, trace
 from pock.compiler.frontend.task import TaskError
+from pock.compiler.lowering import source_line
 from pock.compiler.program import ProgramError
 from pock.compiler.torch_ir import functions, operations
 from pock.dialects.sparsebp import declarations
@@ -231,6 +233,22 @@ def test_source_lines_are_those_of_helpers_and_losses_too() -> None:
     for name, comment in (("lgamma", "# the helper"), ("digamma", "# the helper"), ("i0", "# the loss")):
         file, line = line_of(comment).rsplit(":", 1)
         assert f'"{file}":{line}:' in places[f'"torch.aten.{name}"'].split(" at ")[0]
+
+
+def test_a_model_without_code_of_its_own_has_the_source_lines_of_its_layers() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU6(), nn.Flatten())
+    program = trace(TrainingTask(model, (torch.randn(1, 3, 4, 4),), (), lambda y: y.square().mean()))
+    step = functions(program.module)["step"]
+    for layer, names in (
+        (nn.Conv2d, ("convolution", "convolution_backward")),
+        (nn.ReLU6, ("hardtanh", "bitwise_or.Tensor")),
+        (nn.Flatten, ("view",)),
+    ):
+        lines, first = inspect.getsourcelines(layer.forward)
+        places = {f"{inspect.getsourcefile(layer.forward)}:{first + i}" for i in range(len(lines))}
+        for name in names:
+            found = operations(step, f"torch.aten.{name}")
+            assert found and all(source_line(op.operation.location) in places for op in found)
 
 
 def test_dropout_differs_from_step_to_step_and_repeats_from_the_same_state() -> None:
