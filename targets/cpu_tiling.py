@@ -14,8 +14,8 @@ Found by measurement on x86-64 with AVX-512, single-threaded, f32, against MKL (
 | transposed left, 1536 x 384 x 1024 | 24.6 | 11.8 | 7.8 |
 | transposed left, 96 x 16 x 32768 | 3.7 | 1.0 | 0.9 |
 
-What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no tile is cut off at the
-end of a dimension (then it takes three times as long); and where rows of an operand lie far apart, a block
+What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no rows of a tile are cut off
+at the end (then it takes three times as long); and where rows of an operand lie far apart, a block
 of the reduction that fits the cache is finished for all tiles of a workgroup before the next.
 """
 
@@ -66,18 +66,21 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
     if any(d not in left for d in output if d != n and d in right) or len(rows) != 1:
         return None
     m, sizes = rows[0], nest.sizes
-    tile_n = _divisor(sizes[n], (2 * lanes, lanes, 3 * lanes // 2, lanes // 2))
-    tile_m = _divisor(sizes[m], (8, 7, 6, 5, 4))
-    if tile_n == 1 or tile_m == 1:
+    tile_m = _divisor(sizes[m], (8, 7, 9, 10, 11, 6, 5, 4))
+    if tile_m == 1 or sizes[n] < lanes // 2:
         return None
-    unrolled = _UNROLLED if sizes[k] % _UNROLLED == 0 else 1
+    # Vectors that are no power of two long are taken apart element by element; a remainder is not.
+    tile_n = _divisor(sizes[n], (2 * lanes, lanes, lanes // 2))
+    unrolled = _UNROLLED if tile_n > 1 and sizes[k] % _UNROLLED == 0 else 1
+    if tile_n == 1:
+        tile_n = 2 * lanes if sizes[n] > 2 * lanes else lanes
     far = left[-1] != k
     block = _divisor(sizes[k], (256, 64) if not far else (64, 128, 96, 48, 32)) if sizes[k] >= 512 else 1
     if block > 1:
-        span_n = _largest(sizes[n], tile_n, 64)
+        span_n = _largest(sizes[n], tile_n, 64) if sizes[n] % tile_n == 0 else tile_n
         span_m = _largest(sizes[m], tile_m, min(_KEPT // span_n, 128))
     else:
-        span_n = _largest(sizes[n], tile_n, 256)
+        span_n = _largest(sizes[n], tile_n, 256) if sizes[n] % tile_n == 0 else 4 * tile_n
         span_m = _largest(sizes[m], tile_m, 128)
     loops = range(len(sizes))
     one = {d: 1 for d in output if d not in (m, n)}
@@ -102,16 +105,16 @@ def _column_sums(nest: LoopNest, lanes: int) -> Tiling | None:
         return None
     if math.prod(nest.sizes[d] for d in output[:-1]) > 1:
         return None
-    tile = _divisor(nest.sizes[c], (4 * lanes, 2 * lanes, lanes))
+    # Of one input, vectors that are no power of two long are taken apart element by element.
+    most = (4, 2, 1) if len(wide) == 1 else range(6, 0, -1)
+    tile = _divisor(nest.sizes[c], (n * lanes for n in most))
     if tile == 1:
         return None
-    last = nest.reductions[-1]
-    unrolled = _UNROLLED if nest.sizes[last] % _UNROLLED == 0 else 1
     one = dict.fromkeys(output[:-1], 1)
     config = [
         ("distribution", {**one, c: tile}),
         ("vector_common_parallel", {**one, c: tile}),
-        ("vector_reduction", {**dict.fromkeys(nest.reductions, 1), last: unrolled}),
+        ("vector_reduction", dict.fromkeys(nest.reductions, 1)),
     ]
     return Tiling(_lowering_config(config, range(len(nest.sizes))), _DOUBLE_TILING)
 

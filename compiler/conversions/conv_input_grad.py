@@ -65,9 +65,10 @@ def _tap_weights(b: LinalgBuilder, weight: ir.Value, dims: Sequence[Phases]) -> 
 
     r = " ".join(letters("r", rank))
     sizes = [*(dim.stride for dim in dims), channels]
+    tables = by_offset(b, tap_table(dims, kernel))
+    # Not to be read tap by tap at each position.
     return [
-        b.generic(f"{r} -> {r} c", [taps], [b.empty(sizes, element(weight))], read)
-        for taps in by_offset(b, tap_table(dims, kernel))
+        b.barrier(b.generic(f"{r} -> {r} c", [t], [b.empty(sizes, element(weight))], read)) for t in tables
     ]
 
 

@@ -15,6 +15,9 @@ from .depthwise import depthwise_weight_grad
 from .layout import over_space
 from .patches import fit, patches, unpadded
 
+#: Elements of the widest vectors.
+_VECTOR = 16
+
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """The patches of the input times the output gradient, over batch and positions together."""
@@ -31,7 +34,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     rows = b.merge(patches(b, x, unpadded(window), out), [1 + len(out), 1])
     grad = b.merge(grad, [1 + len(out), 1])
     if groups == 1:
-        product = b.contract("p f, p q -> f q", grad, rows, [filters, taps * inner])
+        product = _product(b, grad, rows)
     else:
         width = filters // groups
         split = b.reshape(rows, [[shape(rows)[0]], [taps, groups, inner]])
@@ -40,5 +43,17 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
         product = b.merge(product, [2, 2])
     if taps == 1:
         return b.reshape(product, [[filters], [inner, *kernel]])
-    by_tap = b.reshape(product, [[filters], [taps, inner]])
+    # The copy stays one: in the product's loop it would scatter the result.
+    by_tap = b.barrier(b.reshape(product, [[filters], [taps, inner]]))
     return b.reshape(b.transpose(by_tap, [0, 2, 1]), [[filters], [inner], kernel])
+
+
+def _product(b: LinalgBuilder, grad: ir.Value, rows: ir.Value) -> ir.Value:
+    """``[F, taps · C]`` of ``grad [P, F]`` and ``rows [P, taps · C]``.
+
+    Vectors lie along the rows of the right operand, which should have room for whole ones.
+    """
+    filters, depth = shape(grad)[1], shape(rows)[1]
+    if depth % _VECTOR == 0 or depth >= filters:
+        return b.contract("p f, p q -> f q", grad, rows, [filters, depth])
+    return b.transpose(b.barrier(b.contract("p q, p f -> q f", rows, grad, [depth, filters])), [1, 0])
