@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 LIT_ARGS ?= -j2
 
 BIN := $(VENV)/bin
-PACKAGES := compiler dialects runtime targets tools
+PACKAGES := benchmarks compiler dialects runtime targets tools
 # What is installed is up to date while pyproject.toml is as it was.
 REVISION := $(shell cksum < pyproject.toml | cut -d ' ' -f 1)
 DEV := $(VENV)/.dev-$(REVISION)
@@ -74,7 +74,7 @@ $(EXAMPLES): | $(BIN)/pip
 
 clean: ## Remove what the checks and builds leave behind.
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find $(PACKAGES) tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(PACKAGES) tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the virtual environment as well.
 	rm -rf $(VENV)

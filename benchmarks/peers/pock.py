@@ -1,0 +1,66 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""pock: a compiled program and its Trainer, in a process without PyTorch and without the compiler."""
+
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import iree.runtime as rt
+import numpy as np
+
+from pock.benchmarks.graph import load_batch
+from pock.runtime import Trainer
+from pock.runtime.program import Program
+
+from .base import Peer, Step, Work
+
+PROGRAM = "model.vmfb"
+
+
+class Pock(Peer):
+    """Steps a Trainer with the batch as NumPy arrays."""
+
+    def __init__(self, threads: int) -> None:
+        rt.flags.parse_flags(f"--task_topology_max_group_count={threads}")
+
+    def build(self, work: Work) -> Step:
+        self._trainer = Trainer(work.folder / PROGRAM)
+        x, y = load_batch(work.folder).values()
+        trainer, rate = self._trainer, work.learning_rate
+        return lambda: trainer.step(x, y, lr=rate)
+
+    def version(self) -> str:
+        return version("pock")
+
+    def measure(self, step: Step, steps: int) -> Mapping[str, float]:
+        """``beyond_invocation``: seconds of ``Trainer.step`` outside of the compiled program, median."""
+        inside = 0.0
+        call = Program.call
+
+        def timed(*arguments: Any) -> Any:
+            nonlocal inside
+            began = time.perf_counter()
+            try:
+                return call(*arguments)
+            finally:
+                inside += time.perf_counter() - began
+
+        beyond = []
+        setattr(Program, "call", timed)  # noqa: B010
+        try:
+            for _ in range(steps):
+                inside = 0.0
+                began = time.perf_counter()
+                step()
+                beyond.append(time.perf_counter() - began - inside)
+        finally:
+            setattr(Program, "call", call)  # noqa: B010
+        state = len(self._trainer.metadata.state)
+        return {"beyond_invocation": float(np.median(beyond)), "state_tensors": float(state)}
+
+
+def contestant(_: str, threads: int) -> Peer:
+    """pock."""
+    return Pock(threads)
