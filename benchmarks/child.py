@@ -41,15 +41,15 @@ def _serve(job: Job, questions: TextIO, answers: TextIO) -> None:
     peer = PEERS[job.peer].make(job.threads)
     base = resident()
     began = time.perf_counter()
-    step = peer.build(Work(Path(job.folder), job.optimizer, job.learning_rate))
-    losses = [step()]
+    step = peer.build(Work(Path(job.folder), job.optimizer))
+    losses = [step(job.checked_rate)]
     build_seconds = time.perf_counter() - began
     # What the compiler inside a framework needed is not what training needs.
     forget_peak()
-    losses += [step() for _ in range(job.checked_steps - 1)]
+    losses += [step(job.checked_rate) for _ in range(job.checked_steps - 1)]
     warm, started = [], time.perf_counter()
     while not warm or time.perf_counter() - started < job.warm_up:
-        warm.append(_timed(step)[0])
+        warm.append(_timed(step, job.timed_rate)[0])
     ready = Ready(peer.version(), build_seconds, sorted(warm)[len(warm) // 2], tuple(losses))
     _say(answers, asdict(ready))
     for line in questions:
@@ -60,14 +60,14 @@ def _serve(job: Job, questions: TextIO, answers: TextIO) -> None:
             continue
         seconds, loss = [], 0.0
         for _ in range(question["run"]):
-            taken, loss = _timed(step)
+            taken, loss = _timed(step, job.timed_rate)
             seconds.append(taken)
         _say(answers, asdict(Ran(tuple(seconds), loss, peak(), base)))
 
 
-def _timed(step: Any) -> tuple[float, float]:
+def _timed(step: Any, rate: float) -> tuple[float, float]:
     began = time.perf_counter()
-    loss = step()
+    loss = step(rate)
     return time.perf_counter() - began, loss
 
 

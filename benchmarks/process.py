@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .errors import Unsupported
@@ -18,6 +19,22 @@ from .errors import Unsupported
 #: Each framework has its own names for the number of threads, and its own noise.
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def busy_seconds() -> tuple[float, float]:
+    """The processor time of all processes since the system started, and all that there was to use.
+
+    What a hypervisor gave to others counts as used. Zeros where the system does not tell.
+    """
+    statistics = Path("/proc/stat")
+    if not statistics.exists():
+        return 0.0, 0.0
+    # user nice system idle iowait irq softirq steal; guests are part of user.
+    times = [int(field) / _TICKS for field in statistics.read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(times) - times[3] - times[4], sum(times)
 
 
 class Child:
@@ -70,6 +87,14 @@ class Child:
             self.end()
             raise Unsupported(message["error"])
         return message
+
+    def cpu_seconds(self) -> float:
+        """The processor time that the child has used, 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def end(self) -> None:
         """End the child, if it has not ended."""

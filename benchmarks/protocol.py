@@ -18,10 +18,11 @@ class Job:
     peer: str
     folder: str
     optimizer: Mapping[str, Any]
-    learning_rate: float
+    checked_rate: float
+    timed_rate: float
     threads: int
     checked_steps: int
-    """The first steps, whose losses are compared."""
+    """The first steps, with ``checked_rate``, whose losses are compared; later ones have ``timed_rate``."""
     warm_up: float
     """Seconds of steps before the contestant is ready."""
 

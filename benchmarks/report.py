@@ -13,6 +13,9 @@ from .peers import POCK
 from .results import Results, Row
 from .summary import Line, name_of, summarize
 
+NOISY = 0.05
+"""The part of the processors that others may use before a result says that it cannot be trusted."""
+
 _NONE = "\N{EN DASH}"
 
 
@@ -20,6 +23,13 @@ def show(results: Results, console: Console) -> None:
     """A table of all rows, and the summary."""
     console.print(cases_table(results))
     console.print(summary_table(summarize(results)))
+    if results.others > NOISY:
+        console.print(
+            f"note: other processes used {results.others:.0%} of the processors during the timed turns; "
+            "measure again on a quiet machine",
+            style="red",
+            soft_wrap=True,
+        )
     for case in results.cases():
         for row in results.of(case):
             if row.error is not None:

@@ -36,6 +36,7 @@ class Row:
     median: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    best: float = math.nan
     steps: int = 0
     ratio: float = math.nan
     ratio_low: float = math.nan
@@ -70,13 +71,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """A run: when and where, the options, ``peak`` as ``machine.measure_peak`` gives it, and the rows."""
+    """A run: when and where, the options, ``peak`` as ``machine.measure_peak`` gives it, and the rows.
+
+    ``others`` is the part of the machine's processor time that other processes used during the timed turns.
+    """
 
     date: str
     machine: str
     threads: int
     options: Mapping[str, Any]
     peak: Mapping[str, float]
+    others: float
     rows: tuple[Row, ...]
 
     @property

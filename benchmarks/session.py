@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from .errors import Unsupported, reason
 from .machine import processor
 from .peers import POCK, REFERENCE, Entry
-from .process import Child
+from .process import Child, busy_seconds
 from .protocol import Job, Ran, Ready
 from .results import Results, Row
 from .statistics import Spread, difference, ratios
@@ -26,7 +26,12 @@ _LONGEST_START, _LONGEST_TURN = 1800.0, 600.0
 #: Steps whose losses are compared, and steps of pock outside of the timed ones.
 _CHECKED, _MEASURED = 4, 30
 
-LEARNING_RATE = 0.01
+TIMED_RATE = 1e-7
+"""The learning rate of timed steps, which repeat one batch.
+
+It costs what any other costs, and keeps the loss from zero: some processors are slow with the tiny numbers
+there, and some contestants avoid them.
+"""
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,19 @@ def run(request: Request, observer: Observer) -> Results:
     peak = _peak(request.threads)
     observer.advance()
     rows: list[Row] = []
+    others: list[tuple[float, float]] = []
     for workload, batch in groups:
         with tempfile.TemporaryDirectory(prefix="pock-bench-") as folder:
-            rows += _group(request, workload, batch, Path(folder), observer)
+            rows += _group(request, workload, batch, Path(folder), observer, others)
     options = {"rounds": request.rounds, "turn": request.turn, "optimizer": request.optimizer}
     date = datetime.now(UTC).isoformat(timespec="seconds")
     machine = f"{processor()}, {os.cpu_count()} processors"
-    return Results(date, machine, request.threads, options, peak, tuple(rows))
+    return Results(date, machine, request.threads, options, peak, _share(others), tuple(rows))
+
+
+def _share(parts: Sequence[tuple[float, float]]) -> float:
+    whole = sum(part[1] for part in parts)
+    return sum(part[0] for part in parts) / whole if whole else 0.0
 
 
 def _peak(threads: int) -> dict[str, float]:
@@ -95,8 +106,15 @@ def _ask(function: str, arguments: dict[str, Any], threads: int) -> dict[str, An
         child.end()
 
 
-def _group(request: Request, workload: Workload, batch: int, folder: Path, observer: Observer) -> list[Row]:
-    """All schemes of a workload and a batch size, which share a trace."""
+def _group(
+    request: Request,
+    workload: Workload,
+    batch: int,
+    folder: Path,
+    observer: Observer,
+    others: list[tuple[float, float]],
+) -> list[Row]:
+    """All schemes of a workload and a batch size, which share a trace; adds to ``others``."""
     about = f"{workload.name}, batch {batch}"
     observer.doing(f"{about}: tracing")
     arguments = {"folder": str(folder), "workload": workload.name, "batch": batch}
@@ -114,6 +132,7 @@ def _group(request: Request, workload: Workload, batch: int, folder: Path, obser
     for scheme in request.schemes:
         case = _Case(request, workload, batch, scheme, folder, traced, observer)
         rows += case.run()
+        others += case.others
     return rows
 
 
@@ -141,6 +160,8 @@ class _Case:
         self._children: dict[str, Child] = {}
         self._ready: dict[str, Ready] = {}
         self._turns: dict[str, list[Ran]] = {}
+        self.others: list[tuple[float, float]] = []
+        """Of each turn, the processor time that other processes used, and all that there was."""
 
     def run(self) -> list[Row]:
         try:
@@ -194,7 +215,8 @@ class _Case:
             name,
             str(self._folder / self._scheme),
             _optimizer(self._request.optimizer),
-            LEARNING_RATE,
+            self._workload.learning_rate,
+            TIMED_RATE,
             self._request.threads,
             _CHECKED,
             self._request.turn,
@@ -213,9 +235,20 @@ class _Case:
         shift = number % len(names) if names else 0
         for name in (*names[shift:], *names[:shift]):
             steps = max(1, min(1000, round(self._request.turn / self._ready[name].step_seconds)))
-            ran = self._tell(name, {"run": steps})
+            ran = self._turn(name, steps)
             if ran is not None:
                 self._turns[name].append(ran)
+
+    def _turn(self, name: str, steps: int) -> Ran | None:
+        """A turn, and what other processes used of the processors meanwhile."""
+        child, before = self._children[name], busy_seconds()
+        used = child.cpu_seconds()
+        ran = self._tell(name, {"run": steps})
+        if ran is not None:
+            after = busy_seconds()
+            others = after[0] - before[0] - (child.cpu_seconds() - used)
+            self.others.append((max(0.0, others), after[1] - before[1]))
+        return ran
 
     def _tell(self, name: str, message: dict[str, int]) -> Ran | None:
         try:
@@ -246,6 +279,7 @@ class _Case:
             median=spread.median,
             low=spread.low,
             high=spread.high,
+            best=min(min(turn.seconds) for turn in turns),
             steps=sum(len(turn.seconds) for turn in turns),
             compile_seconds=row.compile_seconds if name == POCK else ready.build_seconds,
             memory=max(turn.peak - turn.base for turn in turns),

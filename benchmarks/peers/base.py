@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Step = Callable[[], float]
-"""One training step on the workload's batch; returns the loss before the update, when the update is done."""
+Step = Callable[[float], float]
+"""One training step on the workload's batch, with a learning rate.
+
+It returns the loss before the update, when the update is done.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,6 @@ class Work:
 
     folder: Path
     optimizer: Mapping[str, Any]
-    learning_rate: float
 
 
 class Peer(ABC):

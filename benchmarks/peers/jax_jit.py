@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from pock.benchmarks.graph import Graph
@@ -91,10 +92,10 @@ class JaxJit(Peer):
         arrays = {name: jnp.asarray(array) for name, array in arrays_of(graph).items()}
         batch = {name: jnp.asarray(array) for name, array in inputs_of(graph).items()}
         trained = {name: arrays.pop(name) for name in graph.trained}
-        momentum, rate = momentum_of(work.optimizer), work.learning_rate
+        momentum = momentum_of(work.optimizer)
         velocities = {name: jnp.zeros_like(v) for name, v in trained.items()} if momentum else {}
 
-        def update(state: Any, frozen: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+        def update(state: Any, frozen: Mapping[str, Any], inputs: Mapping[str, Any], rate: Any) -> Any:
             parameters, velocities = state
             value, gradients = jax.value_and_grad(lambda p: loss({**frozen, **p}, inputs))(parameters)
             if momentum:
@@ -105,9 +106,9 @@ class JaxJit(Peer):
         compiled = jax.jit(update, donate_argnums=0)
         state: Any = (trained, velocities)
 
-        def step() -> float:
+        def step(rate: float) -> float:
             nonlocal state
-            value, state = compiled(state, arrays, batch)
+            value, state = compiled(state, arrays, batch, np.float32(rate))
             jax.block_until_ready(state)
             return float(value)
 

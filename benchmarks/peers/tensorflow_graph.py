@@ -111,11 +111,11 @@ class TensorFlowGraph(Peer):
         }
         batch = {name: tf.constant(array) for name, array in inputs_of(graph).items()}
         trained = [arrays[name] for name in graph.trained]
-        momentum, rate = momentum_of(work.optimizer), work.learning_rate
+        momentum = momentum_of(work.optimizer)
         velocities = [tf.Variable(tf.zeros_like(v)) for v in trained] if momentum else []
 
         @tf.function(jit_compile=self._xla)  # type: ignore[untyped-decorator]
-        def update(inputs: Any) -> Any:
+        def update(inputs: Any, rate: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(trained)
                 value = loss(arrays, inputs)
@@ -126,7 +126,7 @@ class TensorFlowGraph(Peer):
                 variable.assign_sub(rate * gradient)
             return value
 
-        return lambda: float(update(batch))
+        return lambda rate: float(update(batch, tf.constant(rate, tf.float32)))
 
     def version(self) -> str:
         return str(tf.__version__)

@@ -65,10 +65,10 @@ def step_of(
     trained = [arrays[name] for name in graph.trained]
     module: Function = function_of(graph).forward
     function = module if compile_ is None else compile_(module)
-    momentum, rate = momentum_of(work.optimizer), work.learning_rate
+    momentum = momentum_of(work.optimizer)
     velocities: list[Tensor] = []
 
-    def step() -> float:
+    def step(rate: float) -> float:
         loss = function(*arguments)
         gradients = torch.autograd.grad(loss, trained)
         with torch.no_grad():

@@ -20,6 +20,6 @@ def efficientnet_lite0(batch: int, size: int, classes: int = 1000) -> Built:
         ) from None
     torch.manual_seed(0)
     model = EfficientNet.from_name(
-        "efficientnet-lite0", {"dropout_rate": 0.0, "drop_connect_rate": 0.0, "num_classes": classes}
+        "efficientnet-lite0", dropout_rate=0.0, drop_connect_rate=0.0, num_classes=classes
     )
     return images(model, batch, size, classes)
