@@ -47,7 +47,8 @@ def _serve(job: Job, questions: TextIO, answers: TextIO) -> None:
     # What the compiler inside a framework needed is not what training needs.
     forget_peak()
     losses += [step(job.checked_rate) for _ in range(job.checked_steps - 1)]
-    warm, started = [], time.perf_counter()
+    warm: list[float] = []
+    started = time.perf_counter()
     while not warm or time.perf_counter() - started < job.warm_up:
         warm.append(_timed(step, job.timed_rate)[0])
     ready = Ready(peer.version(), build_seconds, sorted(warm)[len(warm) // 2], tuple(losses))

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -107,8 +107,13 @@ def main() -> NoReturn:
         function, arguments = job["do"], job["with"]
         if "folder" in arguments:
             arguments["folder"] = Path(arguments["folder"])
+        functions: dict[str, Callable[..., dict[str, Any]]] = {
+            "trace": trace,
+            "compile": compile_,
+            "peak": peak,
+        }
         try:
-            answer = {"trace": trace, "compile": compile_, "peak": peak}[function](**arguments)
+            answer = functions[function](**arguments)
         except Exception as error:
             answer = {"error": reason(error)}
         print(json.dumps(answer), file=answers, flush=True)

@@ -47,7 +47,7 @@ def _torch(op: str) -> Callable[..., Any]:
         function: Callable[..., Any] | None = getattr(owner, op, None)
         if function is not None:
             return function
-    return getattr(torch.ops.aten, op)  # type: ignore[no-any-return]
+    return getattr(torch.ops.aten, op)
 
 
 def step_of(
