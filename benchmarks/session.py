@@ -4,7 +4,8 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
@@ -65,24 +66,33 @@ class Observer(Protocol):
         """So many units are done."""
 
 
-def run(request: Request, observer: Observer) -> Results:
-    """Measure everything that is asked for; what fails is a row with its reason."""
+def run(request: Request, observer: Observer, keep: Callable[[Results], None] = lambda _: None) -> Results:
+    """Measure everything that is asked for; what fails is a row with its reason.
+
+    ``keep`` is given what there is whenever a workload is done.
+    """
     contestants = len(request.contestants)
     each = len(request.schemes) * (1 + contestants + request.rounds)
     groups = list(product(request.workloads, request.batches))
-    observer.begin(1 + len(groups) * (1 + each))
+    observer.begin(2 + len(groups) * (1 + each))
     observer.doing("measuring the machine's peak")
     peak = _peak(request.threads)
     observer.advance()
-    rows: list[Row] = []
-    others: list[tuple[float, float]] = []
-    for workload, batch in groups:
-        with tempfile.TemporaryDirectory(prefix="pock-bench-") as folder:
-            rows += _group(request, workload, batch, Path(folder), observer, others)
     options = {"rounds": request.rounds, "turn": request.turn, "optimizer": request.optimizer}
     date = datetime.now(UTC).isoformat(timespec="seconds")
     machine = f"{processor()}, {os.cpu_count()} processors"
-    return Results(date, machine, request.threads, options, peak, _share(others), tuple(rows))
+    results = Results(date, machine, request.threads, options, peak, 0.0, ())
+    others: list[tuple[float, float]] = []
+    for workload, batch in groups:
+        with tempfile.TemporaryDirectory(prefix="pock-bench-") as folder:
+            rows = _group(request, workload, batch, Path(folder), observer, others)
+        results = replace(results, others=_share(others), rows=(*results.rows, *rows))
+        keep(results)
+    observer.doing("measuring the machine's peak again")
+    results = replace(results, peak=_better(results.peak, _peak(request.threads)))
+    observer.advance()
+    keep(results)
+    return results
 
 
 def _share(parts: Sequence[tuple[float, float]]) -> float:
@@ -95,6 +105,11 @@ def _peak(threads: int) -> dict[str, float]:
         return _ask("peak", {"threads": threads}, threads)
     except Unsupported:
         return {}
+
+
+def _better(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """The best that was measured: what slows the machine for a while is not its peak."""
+    return {name: max(first.get(name, 0.0), second.get(name, 0.0)) for name in {**first, **second}}
 
 
 def _ask(function: str, arguments: dict[str, Any], threads: int) -> dict[str, Any]:
@@ -159,7 +174,7 @@ class _Case:
         }
         self._children: dict[str, Child] = {}
         self._ready: dict[str, Ready] = {}
-        self._turns: dict[str, list[Ran]] = {}
+        self._turns: dict[str, list[Ran]] = defaultdict(list)
         self.others: list[tuple[float, float]] = []
         """Of each turn, the processor time that other processes used, and all that there was."""
 
@@ -177,11 +192,11 @@ class _Case:
                 self._observer.advance()
             if POCK in self._children:
                 self._measure()
+            for name in self._children:
+                self._finish(name)
         finally:
             for child in self._children.values():
                 child.end()
-        for name in self._children:
-            self._finish(name)
         return [self._checked(row) for row in self._rows.values()]
 
     def _compile(self) -> None:
@@ -222,12 +237,10 @@ class _Case:
             self._request.turn,
         )
         try:
-            child = Child("pock.benchmarks.child", asdict(job), self._request.threads)
-            self._ready[name] = Ready(**child.answer(_LONGEST_START))
+            self._children[name] = Child("pock.benchmarks.child", asdict(job), self._request.threads)
+            self._ready[name] = Ready(**self._children[name].answer(_LONGEST_START))
         except Unsupported as error:
             self._fail(name, str(error))
-            return
-        self._children[name], self._turns[name] = child, []
 
     def _round(self, number: int) -> None:
         """One turn of each, beginning with another one in each round."""
@@ -256,7 +269,6 @@ class _Case:
             return Ran(**self._children[name].answer(_LONGEST_TURN))
         except Unsupported as error:
             self._fail(name, str(error))
-            del self._children[name]
             return None
 
     def _measure(self) -> None:
@@ -267,6 +279,7 @@ class _Case:
 
     def _fail(self, name: str, why: str) -> None:
         self._rows[name] = replace(self._rows[name], error=why)
+        self._children.pop(name, None)
 
     def _finish(self, name: str) -> None:
         """Put what a contestant has measured into its row."""

@@ -99,11 +99,15 @@ def pock_bench(
     if json is not None and not json.absolute().parent.is_dir():
         raise UsageError(f"cannot write {json}: there is no folder {json.absolute().parent}")
     with Screen() as screen:
-        results = run(request, screen)
+        # A run can take hours: what there is is kept.
+        results = run(request, screen, lambda results: _write(json, results))
     show(results, console)
-    if json is not None:
-        write_bytes(str(json), results.to_json().encode())
     return 0
+
+
+def _write(path: Path | None, results: Results) -> None:
+    if path is not None:
+        write_bytes(str(path), results.to_json().encode())
 
 
 def _words(text: str) -> list[str]:
@@ -134,13 +138,17 @@ def _show(results: Sequence[Results], console: Console) -> int:
 
 
 class Screen:
-    """A bar for the run, on standard error: standard output is for the tables."""
+    """A bar for the run, on standard error: standard output is for the tables.
+
+    Where standard error is no terminal, a line whenever another case begins.
+    """
 
     def __init__(self) -> None:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("")
+        self._case = ""
 
     def __enter__(self) -> "Screen":
         self._progress.start()
@@ -154,6 +162,10 @@ class Screen:
 
     def doing(self, what: str) -> None:
         self._progress.update(self._task, description=what)
+        case = what.partition(":")[0]
+        if self._progress.disable and case != self._case:
+            print(case, file=sys.stderr, flush=True)
+        self._case = case
 
     def advance(self, units: int = 1) -> None:
         self._progress.advance(self._task, units)

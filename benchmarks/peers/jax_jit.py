@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pock.benchmarks.graph import Graph
+from pock.benchmarks.graph import Array, Graph
 
 from .base import Peer, Step, Work, momentum_of
 from .translation import Library, arrays_of, inputs_of, translated
@@ -30,6 +30,9 @@ class _Jax(Library):
         "silu": lambda self: jax.nn.silu(self),
         "tanh": lambda self: jnp.tanh(self),
     }
+
+    def constant(self, array: Array) -> Any:
+        return jnp.asarray(array)
 
     def conv(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from pock.benchmarks.errors import Unsupported
-from pock.benchmarks.graph import Graph
+from pock.benchmarks.graph import Array, Graph
 
 from .base import Peer, Step, Work, momentum_of
 from .translation import Library, arrays_of, inputs_of, translated
@@ -29,6 +29,9 @@ class _TensorFlow(Library):
         "silu": lambda self: tf.nn.silu(self),
         "tanh": lambda self: tf.tanh(self),
     }
+
+    def constant(self, array: Array) -> Any:
+        return tf.constant(array)
 
     def conv(
         self,

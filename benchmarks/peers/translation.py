@@ -37,6 +37,10 @@ class Library(ABC):
     """Operations that treat each element alike, by ATen's name without a trailing underscore."""
 
     @abstractmethod
+    def constant(self, array: Array) -> Any:
+        """An array as a tensor."""
+
+    @abstractmethod
     def conv(
         self,
         x: Any,
@@ -269,7 +273,7 @@ def _attention(
     length, width = int(query.shape[-2]), int(query.shape[-1])
     scores = lib.matmul(query, key, True) * (scale if scale is not None else width**-0.5)
     if is_causal:
-        scores = scores + np.triu(np.full((length, length), -1e30, np.float32), 1)
+        scores = scores + lib.constant(np.triu(np.full((length, length), -1e30, np.float32), 1))
     return lib.matmul(lib.softmax(scores), value, False)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -15,7 +14,7 @@ from pock.benchmarks.errors import Unsupported
 from pock.benchmarks.export import export
 from pock.benchmarks.flops import count
 from pock.benchmarks.fold import fold_batch_norms
-from pock.benchmarks.graph import Graph
+from pock.benchmarks.graph import Array, Graph
 from pock.benchmarks.peers.base import Work, momentum_of
 from pock.benchmarks.peers.torch_function import function_of, step_of
 from pock.benchmarks.peers.translation import Library, arrays_of, inputs_of, translated
@@ -27,6 +26,9 @@ from pock.benchmarks.workloads.llama import llama
 from pock.benchmarks.workloads.mobilenet import mobilenetv2
 from pock.benchmarks.workloads.resnet import resnet50
 from pock.benchmarks.workloads.tiny import tiny
+
+# The models are too small to gain from a second thread, which other tests may be using.
+torch.set_num_threads(1)
 
 SGD = {"name": "sgd", "momentum": 0.0}
 
@@ -128,6 +130,9 @@ class TorchLibrary(Library):
         "tanh": lambda self: self.tanh(),
     }
 
+    def constant(self, array: Array) -> Any:
+        return torch.from_numpy(array)
+
     def conv(
         self,
         x: Any,
@@ -172,17 +177,24 @@ class TorchLibrary(Library):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("trained", [(), None], ids=["frozen", "trained"])
-def test_the_translation_of_a_workload_has_its_loss(name: str, trained: tuple[str, ...] | None) -> None:
+def test_the_translation_of_a_workload_has_its_loss(name: str) -> None:
     built = SMALL[name]()
-    names = [n for n, _ in built.model.named_parameters() if n.endswith(("conv.weight", "0.weight"))]
-    graph = fold_batch_norms(export(built, names if trained is None else trained))
-    tensors = [torch.from_numpy(array) for array in [*graph.arrays.values(), *graph.inputs.values()]]
+    # Some batch norms stay, some are folded into frozen weights and some into trained ones.
+    names = [n for n, _ in built.model.named_parameters() if "1" in n]
+    graph = fold_batch_norms(export(built, names))
     loss = built.loss(built.model(built.inputs), built.targets).item()
-    assert function_of(graph)(*tensors).item() == pytest.approx(loss, rel=1e-4)
-    arrays = {key: torch.tensor(np.asarray(array)) for key, array in arrays_of(graph).items()}
-    inputs = {key: torch.tensor(array) for key, array in inputs_of(graph).items()}
-    assert translated(graph, TorchLibrary())(arrays, inputs).item() == pytest.approx(loss, rel=1e-4)
+    # Deep networks of random weights amplify the rounding of single precision: the rest is in double.
+    tensors = [double(array) for array in [*graph.arrays.values(), *graph.inputs.values()]]
+    exact = function_of(graph)(*tensors).item()
+    assert exact == pytest.approx(loss, rel=1e-2)
+    arrays = {key: double(array) for key, array in arrays_of(graph).items()}
+    inputs = {key: double(array) for key, array in inputs_of(graph).items()}
+    assert translated(graph, TorchLibrary())(arrays, inputs).item() == pytest.approx(exact, rel=1e-6)
+
+
+def double(array: Array) -> torch.Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def test_an_operation_without_translation_is_named() -> None:
