@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """PyTorch compiled by inductor."""
 
+import os
 import shutil
 
 import torch
@@ -24,6 +25,8 @@ class TorchCompile(Peer):
     def build(self, work: Work) -> Step:
         if not any(map(shutil.which, ("c++", "g++", "clang++"))):
             raise Unsupported("inductor needs a C++ compiler, and there is none")
+        # Its own cache would make the second run compile in no time.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work.folder / f"inductor-{os.getpid()}")
         return step_of(Graph.load(work.folder), work, self._layout, torch.compile)
 
     def version(self) -> str:
