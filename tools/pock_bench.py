@@ -3,6 +3,7 @@
 """``pock-bench``: measure pock and its peers side by side."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -179,4 +180,6 @@ def _explain(error: Exception) -> tuple[int, Sequence[str]] | None:
 
 def main() -> NoReturn:
     """The console script."""
+    # As Ctrl-C: the child processes and temporary files go.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     run_command(pock_bench, _explain, sys.argv[1:])

@@ -3,15 +3,22 @@
 """A whole run: children, turns, what fails, and the result."""
 
 import math
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from pock.benchmarks import session
 from pock.benchmarks.errors import Unsupported
+from pock.benchmarks.export import export
+from pock.benchmarks.fold import fold_batch_norms
 from pock.benchmarks.peers import PEERS, select
 from pock.benchmarks.process import Child
+from pock.benchmarks.protocol import Job
 from pock.benchmarks.results import Results
 from pock.benchmarks.workloads import WORKLOADS
+from pock.benchmarks.workloads.tiny import tiny
 
 
 class Counter:
@@ -79,9 +86,8 @@ def test_the_progress_is_all_there_is(ran: Results, counter: Counter) -> None:
     assert ran.rows and counter.done == counter.units > 0
 
 
-def test_a_framework_that_is_not_there_is_named() -> None:
-    job = {"peer": "pock", "folder": "/nonexistent", "optimizer": {}, "checked_rate": 0.1, "timed_rate": 0.1}
-    child = Child("pock.benchmarks.child", {**job, "threads": 1, "checked_steps": 1, "warm_up": 0.0}, 1)
+def test_what_goes_wrong_in_a_child_is_its_reason() -> None:
+    child = Child("pock.benchmarks.child", asdict(Job("pock", "/nonexistent", {}, 0.1, 0.1, 1, 1, 0.0)), 1)
     with pytest.raises(Unsupported, match="nonexistent"):
         child.answer(60)
 
@@ -100,3 +106,20 @@ def test_a_child_that_says_nothing_is_given_up() -> None:
 
 def test_hidden_contestants_are_selected_by_name_only() -> None:
     assert [entry.name for entry in select(["*"])] == [n for n, e in PEERS.items() if not e.hidden]
+
+
+@pytest.mark.parametrize(
+    ("peer", "module"), [("jax", "jax"), ("tensorflow", "tensorflow"), ("tensorflow-xla", "tensorflow")]
+)
+def test_peers_that_are_installed_learn_as_pytorch_does(peer: str, module: str, tmp_path: Path) -> None:
+    if find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+    names = [name for name, _ in tiny(2).model.named_parameters()]
+    fold_batch_norms(export(tiny(2), WORKLOADS["tiny"].trained("full", names))).save(tmp_path)
+    losses = {}
+    for name in ("torch", peer):
+        job = Job(name, str(tmp_path), {"name": "sgd", "momentum": 0.9}, 0.1, 0.0, 1, 4, 0.0)
+        child = Child("pock.benchmarks.child", asdict(job), 1)
+        losses[name] = child.answer(120)["losses"]
+        child.end()
+    assert losses[peer] == pytest.approx(losses["torch"], rel=1e-5)
