@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +18,9 @@ TRACED = "program.pock"
 def trace(folder: Path, workload: str, batch: int, schemes: list[str]) -> dict[str, Any]:
     """Make ``program.pock`` in ``folder``, and a graph in a folder for each scheme, named by it.
 
-    Gives the seconds that tracing took, for each scheme the FLOPs of a step, and the number of parameters.
-    Where no graph can be made, the reason is under ``graph_error``; the folder then holds the batch only.
+    Gives the seconds that tracing took and, for each scheme, how many values it trains, the FLOPs of
+    a step and the rate of the checked steps. Where no graph can be made, its reason is under ``error``, and
+    the folder holds the batch only.
     """
     import torch
 
@@ -34,36 +35,33 @@ def trace(folder: Path, workload: str, batch: int, schemes: list[str]) -> dict[s
     chosen = WORKLOADS[workload]
     built = chosen.build(batch)
     parameters = dict(built.model.named_parameters())
-    answer: dict[str, Any] = {"flops": {}, "parameters": sum(p.numel() for p in parameters.values())}
-    answer["trained"] = {
-        scheme: sum(parameters[name].numel() for name in chosen.trained(scheme, list(parameters)))
-        for scheme in schemes
-    }
+    answers = {}
     for scheme in schemes:
+        names = chosen.trained(scheme, list(parameters))
         save_batch(batch_of(built), folder / scheme)
-        answer |= _graph(folder / scheme, built, chosen.trained(scheme, list(parameters)), scheme, answer)
+        answers[scheme] = {"trained": sum(parameters[name].numel() for name in names)}
+        answers[scheme] |= _graph(folder / scheme, built, names)
     task = TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss, name=workload)
     began = time.perf_counter()
     program = trace_task(task)
-    answer["trace_seconds"] = time.perf_counter() - began
+    seconds = time.perf_counter() - began
     program.save(folder / TRACED)
-    return answer
+    return {"trace_seconds": seconds, "schemes": answers}
 
 
-def _graph(
-    folder: Path, built: Any, trained: list[str], scheme: str, answer: Mapping[str, Any]
-) -> dict[str, Any]:
+def _graph(folder: Path, built: Any, trained: list[str]) -> dict[str, Any]:
     from .export import export
     from .flops import count
     from .fold import fold_batch_norms
+    from .rate import checked_rate
 
     try:
         graph = fold_batch_norms(export(built, trained))
-        flops = count(graph)
+        answer = {"flops": count(graph), "rate": checked_rate(graph)}
     except Exception as error:  # the peers' misfortune, not pock's
-        return {"graph_error": reason(error)}
+        return {"error": reason(error)}
     graph.save(folder)
-    return {"flops": {**answer["flops"], scheme: flops}}
+    return answer
 
 
 def compile_(folder: Path, scheme: str, patterns: list[str], optimizer: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class Row:
 
     ``ratio`` is the contestant's time by pock's, median over the rounds, with its quartiles.
     ``difference`` is that of the checked losses to the reference's, relatively. ``memory`` is the growth of
-    the process from after its imports to its peak in training, ``process`` that peak.
+    the process from after its imports to its peak in training, ``process`` that peak. ``trained`` is how many
+    values the scheme trains.
     """
 
     workload: str
@@ -47,6 +48,7 @@ class Row:
     memory: int = 0
     process: int = 0
     flops: int = 0
+    trained: int = 0
     difference: float = math.nan
     losses: tuple[float, ...] = ()
     further: Mapping[str, float] = field(default_factory=dict)

@@ -167,9 +167,10 @@ class _Case:
         self._request, self._observer, self._traced = request, observer, traced
         self._workload, self._scheme, self._folder = workload, scheme, folder
         self._about = f"{workload.name}, batch {batch}, {scheme}"
-        flops = traced["flops"].get(scheme, 0)
+        self._graph: dict[str, Any] = traced["schemes"][scheme]
+        known = {"flops": self._graph.get("flops", 0), "trained": self._graph["trained"]}
         self._rows = {
-            entry.name: Row(workload.name, batch, scheme, entry.name, flops=flops)
+            entry.name: Row(workload.name, batch, scheme, entry.name, **known)
             for entry in request.contestants
         }
         self._children: dict[str, Child] = {}
@@ -223,14 +224,14 @@ class _Case:
         self._observer.advance()
 
     def _start(self, name: str) -> None:
-        if name != POCK and "graph_error" in self._traced:
-            self._fail(name, self._traced["graph_error"])
+        if name != POCK and "error" in self._graph:
+            self._fail(name, self._graph["error"])
             return
         job = Job(
             name,
             str(self._folder / self._scheme),
             _optimizer(self._request.optimizer),
-            self._workload.learning_rate,
+            self._graph.get("rate", TIMED_RATE),
             TIMED_RATE,
             self._request.threads,
             _CHECKED,

@@ -41,8 +41,6 @@ class Workload:
     builder: str
     schemes: Mapping[str, Sequence[str]]
     options: Mapping[str, int | float]
-    learning_rate: float = 1e-3
-    """Of the checked steps: the loss falls by about a hundredth a step, so that a wrong gradient shows."""
     hidden: bool = False
     """Whether only its exact name selects it."""
 

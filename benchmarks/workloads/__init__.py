@@ -79,7 +79,6 @@ _ALL = (
         "mobilenet:mobilenetv2",
         _mobilenet(14),
         {"size": 128, "width": 0.35},
-        learning_rate=2e-4,
     ),
     Workload(
         "mobilenetv2-128",
@@ -87,7 +86,6 @@ _ALL = (
         "mobilenet:mobilenetv2",
         _mobilenet(11),
         {"size": 128},
-        learning_rate=1e-4,
     ),
     Workload(
         "mobilenetv2-224",
@@ -95,7 +93,6 @@ _ALL = (
         "mobilenet:mobilenetv2",
         _mobilenet(11),
         {"size": 224},
-        learning_rate=2e-4,
     ),
     Workload(
         "efficientnet-lite0",
@@ -103,18 +100,14 @@ _ALL = (
         "efficientnet:efficientnet_lite0",
         _EFFICIENTNET,
         {"size": 224},
-        learning_rate=1e-4,
     ),
-    Workload(
-        "resnet50", "ResNet-50, 128 by 128", "resnet:resnet50", _RESNET, {"size": 128}, learning_rate=1e-5
-    ),
+    Workload("resnet50", "ResNet-50, 128 by 128", "resnet:resnet50", _RESNET, {"size": 128}),
     Workload(
         "bert-small",
         "BERT of 6 layers, 384 wide, 12 heads, over 128 tokens, classifying",
         "bert:bert",
         _BERT,
         {"layers": 6, "width": 384, "heads": 12, "length": 128, "vocabulary": 30522},
-        learning_rate=2e-4,
     ),
     Workload(
         "llama-small",
@@ -122,7 +115,6 @@ _ALL = (
         "llama:llama",
         _LLAMA,
         {"layers": 8, "width": 512, "heads": 8, "length": 128, "vocabulary": 4000},
-        learning_rate=1e-2,
     ),
     Workload(
         "tiny",
@@ -133,7 +125,6 @@ _ALL = (
             "sparse": ["block.*bias", "block.expand.weight", "classifier.*"],
         },
         {},
-        learning_rate=1e-2,
         hidden=True,
     ),
 )

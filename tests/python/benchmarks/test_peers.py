@@ -18,6 +18,7 @@ from pock.benchmarks.graph import Array, Graph
 from pock.benchmarks.peers.base import Work, momentum_of
 from pock.benchmarks.peers.torch_function import function_of, step_of
 from pock.benchmarks.peers.translation import Library, arrays_of, inputs_of, translated
+from pock.benchmarks.rate import checked_rate
 from pock.benchmarks.workload import SCHEMES, Built
 from pock.benchmarks.workloads import WORKLOADS
 from pock.benchmarks.workloads.bert import bert
@@ -99,6 +100,14 @@ def test_other_optimizers_are_not_supported() -> None:
         momentum_of({"name": "adam", "betas": [0.9, 0.999]})
     with pytest.raises(Unsupported, match="weight_decay"):
         momentum_of({"name": "sgd", "momentum": 0.0, "weight_decay": 0.1})
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_at_the_checked_rate_the_loss_falls_by_a_hundredth_a_step(scheme: str) -> None:
+    graph = fold_batch_norms(graph_of(scheme))
+    step = step_of(graph, Work(Path(), SGD), torch.contiguous_format, None)
+    first, second = (step(checked_rate(graph)) for _ in range(2))
+    assert second / first == pytest.approx(0.99, abs=0.003)
 
 
 def test_flops_are_those_of_the_gradients_that_are_needed() -> None:

@@ -72,6 +72,9 @@ def test_pock_and_its_peer_are_measured_and_agree(ran: Results) -> None:
         assert len(row.rounds) == 3 and row.steps >= 3
         assert 0 < row.memory < row.process
         assert row.flops > 0 and row.compile_seconds > 0 and len(row.losses) == 4
+        assert row.trained == 20 + 32 + 8 + 8 + 4 and row.losses[3] / row.losses[0] == pytest.approx(
+            0.97, abs=0.005
+        )
     assert pock.ratio == 1.0 and torch.ratio > 0
     assert pock.difference < 1e-4 and pock.losses[-1] < pock.losses[0]
     assert pock.artifact > 0 and pock.further["beyond_invocation"] > 0
