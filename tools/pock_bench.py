@@ -25,7 +25,7 @@ from pock.compiler.optimizers import parse_optimizer
 
 from .command import run as run_command
 
-WIDE = 170
+WIDE = 200
 """Columns where nobody's terminal says how many there are."""
 
 
