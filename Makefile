@@ -9,17 +9,18 @@ PYTEST_ARGS ?=
 LIT_ARGS ?= -j2
 
 BIN := $(VENV)/bin
-PACKAGES := compiler dialects runtime targets tools
+PACKAGES := benchmarks compiler dialects runtime targets tools
 # What is installed is up to date while pyproject.toml is as it was.
 REVISION := $(shell cksum < pyproject.toml | cut -d ' ' -f 1)
 DEV := $(VENV)/.dev-$(REVISION)
 EXAMPLES := $(VENV)/.examples-$(REVISION)
+BENCHMARKS := $(VENV)/.benchmarks-$(REVISION)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .NOTPARALLEL:
-.PHONY: help test test-all demo format format-check lint typecheck lit pytest clean distclean
+.PHONY: help test test-all demo bench format format-check lint typecheck lit pytest clean distclean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,6 +29,9 @@ test: format-check lint typecheck lit pytest ## Run every check, the fast ones f
 
 demo: $(EXAMPLES) ## Fine-tune a pretrained network on real data, in full and sparsely.
 	$(BIN)/python examples/finetune_digits.py $(DEMO_ARGS)
+
+bench: $(BENCHMARKS) ## Measure pock and its peers side by side (BENCH_ARGS; all of it takes hours, --quick minutes).
+	$(BIN)/pock-bench $(BENCH_ARGS)
 
 format: $(DEV) ## Format the sources in place.
 	$(BIN)/ruff check --select I --fix --quiet .
@@ -72,9 +76,15 @@ $(EXAMPLES): | $(BIN)/pip
 	@rm -f $(VENV)/.examples-*
 	@touch $@
 
+$(BENCHMARKS): | $(BIN)/pip
+	@echo "Installing pock and the peers it is measured against into $(VENV) (a few minutes)"
+	@$(BIN)/python -m pip install --quiet --editable '.[benchmarks-jax,benchmarks-tensorflow]'
+	@rm -f $(VENV)/.benchmarks-*
+	@touch $@
+
 clean: ## Remove what the checks and builds leave behind.
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find $(PACKAGES) tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(PACKAGES) tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the virtual environment as well.
 	rm -rf $(VENV)

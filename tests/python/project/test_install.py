@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("compiler", "dialects", "runtime", "targets", "tools")
+PACKAGES = ("benchmarks", "compiler", "dialects", "runtime", "targets", "tools")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 

@@ -12,8 +12,8 @@ from pock.compiler.passes import pass_names
 from pock.dialects import sparsebp
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("compiler", "dialects", "runtime", "targets", "tools")
-FOLDERS = (*PACKAGES, "tests", "examples", "benchmarks")
+PACKAGES = ("benchmarks", "compiler", "dialects", "runtime", "targets", "tools")
+FOLDERS = (*PACKAGES, "tests", "examples")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 HEADER = (
     "# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.\n"
@@ -22,11 +22,12 @@ HEADER = (
 
 #: package -> what it may import of the others
 MAY_IMPORT = {
+    "benchmarks": {"compiler", "runtime", "targets"},
     "compiler": {"dialects", "targets"},
     "dialects": set(),
     "runtime": set(),
     "targets": set(),
-    "tools": {"compiler", "dialects", "runtime", "targets"},
+    "tools": {"benchmarks", "compiler", "dialects", "runtime", "targets"},
 }
 
 
