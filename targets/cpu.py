@@ -31,7 +31,7 @@ class CPU(Target):
             "--iree-hal-target-device=local",
             "--iree-hal-local-target-device-backends=llvm-cpu",
             f"--iree-llvmcpu-target-cpu={self.cpu}",
-            # Padding is part of the convolution that needs it: of MobileNetV2's forward pass a third was copies.
+            # Padding is part of the convolution that needs it, and no copy.
             "--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops",
         ]
         if self.triple:
