@@ -127,13 +127,25 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             module = ir.Module.parse(stream)
             if (step := source.check(module)) is not None:
                 _attach_metadata(module, metadata(step, source.copied))
-                configure(module, request.tiling)
-                buffer = io.BytesIO()
-                module.operation.write_bytecode(buffer)
+                untiled = _bytecode(module)
+                configured = configure(module, request.tiling)
+                tiled = _bytecode(module)
                 break
     progress("generating code with IREE")
-    vmfb = _run_iree(buffer.getvalue(), request, folder, ["--compile-from=stream"])
+    try:
+        vmfb = _run_iree(tiled, request, folder, ["--compile-from=stream"])
+    except CodegenError:
+        if not configured:
+            raise
+        # Slower code is better than none, should IREE not like a tile size.
+        vmfb = _run_iree(untiled, request, folder, ["--compile-from=stream"])
     return Generated(vmfb, step.transient_bytes, source.copied)
+
+
+def _bytecode(module: ir.Module) -> bytes:
+    buffer = io.BytesIO()
+    module.operation.write_bytecode(buffer)
+    return buffer.getvalue()
 
 
 def _attach_metadata(module: ir.Module, metadata: Mapping[str, Any]) -> None:

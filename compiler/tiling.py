@@ -29,16 +29,37 @@ def configure(stream: ir.Module, choose: Choose) -> int:
         return 0
     count = 0
     for function in _dispatches(stream):
-        roots = [op for op in function.regions[0].blocks[0].operations if _is_reduction(op)]
-        if len(roots) != 1:
-            continue
-        nest = _nest(roots[0].operation)
+        root = _root(function)
+        nest = None if root is None else _nest(root)
         tiling = None if nest is None else choose(nest, int(found[1]))
-        if tiling is not None:
+        if root is not None and tiling is not None:
             info = ir.Attribute.parse(tiling.compilation_info, stream.context)
-            roots[0].operation.attributes["compilation_info"] = info
+            root.attributes["compilation_info"] = info
             count += 1
     return count
+
+
+def _root(function: Any) -> Any | None:
+    """The only reduction of a dispatch, if it is the first loop nest, and those behind have no more loops.
+
+    IREE would compute whole for each tile what is computed in front of it, or along further loops.
+    """
+    nests = [
+        op.operation
+        for op in function.regions[0].blocks[0].operations
+        if op.operation.name.startswith("linalg.") and op.operation.name != "linalg.fill"
+    ]
+    if not nests or not _is_reduction(nests[0]):
+        return None
+    root, *rest = nests
+    loops = ir.RankedTensorType(root.results[0].type).rank
+    follows = [not _is_reduction(op) and _rank(op) <= loops for op in rest]
+    return root if all(follows) else None
+
+
+def _rank(op: Any) -> int:
+    """The largest rank among an operation's results, which its loops are as many as."""
+    return max(ir.RankedTensorType(result.type).rank for result in op.results)
 
 
 def _device(stream: ir.Module) -> str:
@@ -63,19 +84,27 @@ def _dispatches(stream: ir.Module) -> Iterator[Any]:
                         yield function.operation
 
 
+_PRODUCTS = ("linalg.batch_matmul", "linalg.matmul")
+
+
 def _is_reduction(op: Any) -> bool:
-    return op.operation.name == "linalg.generic" and any(
-        "reduction" in str(kind) for kind in ir.ArrayAttr(op.operation.attributes["iterator_types"])
-    )
+    operation = op.operation
+    if operation.name != "linalg.generic":
+        return operation.name in _PRODUCTS and "indexing_maps" in operation.attributes
+    return any("reduction" in str(kind) for kind in ir.ArrayAttr(operation.attributes["iterator_types"]))
 
 
 def _nest(op: Any) -> LoopNest | None:
-    """The loops of a ``linalg.generic`` with one result of static shape."""
+    """The loops of an operation with one result of static shape."""
     maps = [ir.AffineMapAttr(attribute).value for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
-    kinds = ["parallel" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"])]
     subscripts = [_subscripts(m) for m in maps]
     if len(op.results) != 1 or any(s is None for s in subscripts):
         return None
+    if "iterator_types" in op.attributes:
+        kinds = ["parallel" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"])]
+    else:
+        written = {d for terms in subscripts[-1] or () for d, _ in terms}
+        kinds = [d in written for d in range(maps[-1].n_dims)]
     known = [s for s in subscripts if s is not None]
     sizes: dict[int, int] = {}
     for value, subscript in zip(op.operands, known, strict=True):

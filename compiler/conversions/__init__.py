@@ -37,6 +37,7 @@ _REGISTRY = {
     "torch.aten.constant_pad_nd": "constant_pad:convert",
     "torch.aten.convolution": "convolution:convert_aten",
     "torch.aten.embedding": "embedding:convert",
+    "torch.aten.mm": "matmul:convert",
 }
 
 
