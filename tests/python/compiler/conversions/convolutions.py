@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Cases of convolution, forward and backward, and a strategy that draws their shapes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from hypothesis import strategies as st
 
-from .harness import Case, vtensor
+from .harness import Case, i64s, last, vtensor
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A convolution: ``size``, ``kernel``, … have one entry a spatial dimension."""
+    """A convolution: ``size``, ``kernel``, … have one entry a spatial dimension.
+
+    With ``channels_last`` it is computed by the operations of the dialect, else by PyTorch's.
+    """
 
     batch: int
     channels: int
@@ -27,6 +30,7 @@ class Shape:
     transposed: bool = False
     output_padding: tuple[int, ...] = (0,)
     bias: bool = True
+    channels_last: bool = False
 
     def valid(self) -> bool:
         """Whether PyTorch computes it: every window fits."""
@@ -73,6 +77,14 @@ def shapes(draw: Any, transposed: bool = False) -> Shape:
     )
 
 
+def with_channels_last(shape: Shape) -> Shape:
+    """The same by operations of the dialect, which have no outputs that no window reads."""
+    if not shape.transposed:
+        return replace(shape, channels_last=True)
+    padding = tuple(min(p, s - 1) for p, s in zip(shape.output_padding, shape.stride, strict=True))
+    return replace(shape, channels_last=True, output_padding=padding)
+
+
 def case(shape: Shape, seed: int = 0, dtype: torch.dtype = torch.float32) -> Case:
     """Output, input gradient, weight gradient and bias gradient of one convolution."""
     generator = torch.Generator().manual_seed(seed)
@@ -85,12 +97,19 @@ def case(shape: Shape, seed: int = 0, dtype: torch.dtype = torch.float32) -> Cas
     else:
         weight = draw(shape.filters, shape.channels // shape.groups, *shape.kernel)
     x, bias = draw(shape.batch, shape.channels, *shape.size), draw(shape.filters)
+    if shape.channels_last:
+        bias = torch.zeros_like(bias)
     y = _forward(shape, x, weight, bias)
     grad = draw(*y.shape)
-    built = Case([x, weight, bias, grad], note=str(shape))
+    inputs = [last(x), weight, bias, last(grad)] if shape.channels_last else [x, weight, bias, grad]
+    built = Case(inputs, note=str(shape))
     exact = _gradients(shape, *(t.double() for t in (x, weight, bias, grad)))
     scale = _gradients(shape, *(t.double().abs() for t in (x, weight, bias, grad)))
-    values = _body(built, shape, y)
+    if shape.channels_last:
+        values = _channels_last(built, shape, last(y))
+        exact, scale = (_three_last(results) for results in (exact, scale))
+    else:
+        values = _body(built, shape, y)
     for name, expected, bound in zip(values, exact, scale, strict=True):
         built.returns(name, expected.to(dtype), bound)
     return built
@@ -112,6 +131,35 @@ def _gradients(
     gradients = torch.autograd.grad(y, [x, weight], grad)
     dims = [0, *range(2, grad.dim())]
     return [y.detach(), *gradients, grad.sum(dims)]
+
+
+def _three_last(results: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Of ``_gradients``, what the operations with ``channels_last`` compute."""
+    y, dx, dw, _ = results
+    return [last(y), last(dx), dw]
+
+
+def _channels_last(built: Case, shape: Shape, y: torch.Tensor) -> list[str]:
+    """Output, input gradient and weight gradient; a transposed convolution is an input gradient itself."""
+    x, weight, _, grad = built.inputs
+    attributes = (
+        f"{{channels_last, dilation = {i64s(shape.dilation)}, groups = {shape.groups} : i64, "
+        f"padding = {i64s(shape.padding)}, stride = {i64s(shape.stride)}}}"
+    )
+
+    def operation(name: str, operands: str, a: torch.Tensor, b: torch.Tensor, result: torch.Tensor) -> str:
+        types = f"({vtensor(a)}, {vtensor(b)}) -> {vtensor(result)}"
+        return built.value(f'"sparsebp.{name}"({operands}) {attributes} : {types}')
+
+    forward, backward = "convolution", "conv_input_grad"
+    if shape.transposed:
+        forward, backward = backward, forward
+    images, of = ((x, grad), "%a0, %a3") if shape.transposed else ((grad, x), "%a3, %a0")
+    return [
+        operation(forward, "%a0, %a1", x, weight, y),
+        operation(backward, "%a3, %a1", grad, weight, x),
+        operation("conv_weight_grad", of, *images, weight),
+    ]
 
 
 def _body(built: Case, shape: Shape, y: torch.Tensor) -> list[str]:

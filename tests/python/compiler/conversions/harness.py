@@ -107,6 +107,16 @@ class Result:
     scale: torch.Tensor
 
 
+def last(tensor: torch.Tensor) -> torch.Tensor:
+    """``[N, C, *spatial]`` as ``[N, *spatial, C]``."""
+    return tensor.movedim(1, -1).contiguous()
+
+
+def i64s(values: Sequence[int]) -> str:
+    """An array attribute."""
+    return f"array<i64: {', '.join(map(str, values))}>"
+
+
 def vtensor(tensor: torch.Tensor) -> str:
     """The torch-dialect type of a tensor."""
     return f"!torch.vtensor<[{','.join(map(str, tensor.shape))}],{ELEMENT[tensor.dtype]}>"

@@ -9,12 +9,15 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 
-from .harness import Case, vtensor
+from .harness import Case, i64s, last, vtensor
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A pooling window over ``size``, one entry a spatial dimension."""
+    """A pooling window over ``size``, one entry a spatial dimension.
+
+    With ``channels_last`` it is computed by the operations of the dialect, else by PyTorch's.
+    """
 
     batch: int
     channels: int
@@ -26,6 +29,7 @@ class Pool:
     ceil: bool = False
     include_pad: bool = True
     divisor: int | None = None
+    channels_last: bool = False
 
     def valid(self) -> bool:
         """Whether PyTorch computes it: padding is at most half a window, and a window fits.
@@ -83,6 +87,8 @@ def max_pool_case(
     arguments = (grad.double(), x.double(), *window, indices)
     dx = getattr(torch.ops.aten, f"{name}_backward")(*arguments)
     bound = getattr(torch.ops.aten, f"{name}_backward")(arguments[0].abs(), *arguments[1:])
+    if pool.channels_last:
+        return _max_pool_channels_last(pool, *map(last, (x, y, grad, dx.to(dtype), bound)))
     built = Case([x, grad], note=f"max_pool {pool}")
     lists = ", ".join(built.ints(v) for v in window[:4]) + ", " + built.bool(pool.ceil)
     types = ", ".join(["!torch.list<int>"] * 4 + ["!torch.bool"])
@@ -107,21 +113,73 @@ def avg_pool_case(pool: Pool, seed: int = 0, dtype: torch.dtype = torch.float32)
     forward, backward = getattr(torch.ops.aten, name), getattr(torch.ops.aten, f"{name}_backward")
     y = forward(x.double(), *window)
     grad = torch.randn(y.shape, generator=generator).to(dtype)
+    y_bound = forward(x.double().abs(), *window)
+    dx, bound = (backward(g, x.double(), *window) for g in (grad.double(), grad.double().abs()))
+    if pool.channels_last:
+        return _avg_pool_channels_last(pool, *map(last, (x, grad, y.to(dtype), y_bound, dx.to(dtype), bound)))
     built = Case([x, grad], note=f"avg_pool {pool}")
     lists = ", ".join(built.ints(v) for v in window[:3])
     lists += f", {built.bool(pool.ceil)}, {built.bool(pool.include_pad)}, "
     lists += built.none() if pool.divisor is None else built.int(pool.divisor)
-    last = "!torch.none" if pool.divisor is None else "!torch.int"
-    types = ", ".join(["!torch.list<int>"] * 3 + ["!torch.bool"] * 2 + [last])
+    divisor = "!torch.none" if pool.divisor is None else "!torch.int"
+    types = ", ".join(["!torch.list<int>"] * 3 + ["!torch.bool"] * 2 + [divisor])
     output = vtensor(y.to(dtype))
     average = built.value(f"torch.aten.{name} %a0, {lists} : {vtensor(x)}, {types} -> {output}")
     operator = built.value(
         f'torch.operator "torch.aten.{name}_backward"(%a1, %a0, {lists}) : ({output}, {vtensor(x)}, {types}) '
         f"-> {vtensor(x)}"
     )
-    built.returns(average, y.to(dtype), forward(x.double().abs(), *window))
-    dx, bound = (backward(g, x.double(), *window) for g in (grad.double(), grad.double().abs()))
+    built.returns(average, y.to(dtype), y_bound)
     built.returns(operator, dx.to(dtype), bound)
+    return built
+
+
+def _window(pool: Pool) -> str:
+    return f"kernel = {i64s(pool.kernel)}, stride = {i64s(pool.stride)}, padding = {i64s(pool.padding)}"
+
+
+def _max_pool_channels_last(
+    pool: Pool, x: torch.Tensor, y: torch.Tensor, grad: torch.Tensor, dx: torch.Tensor, bound: torch.Tensor
+) -> Case:
+    """Maximum and gradient. What uses the maximum permutes it, which iree-compile must not fuse: it is one of
+    two results of a loop.
+    """
+    built = Case([x, grad], note=f"max_pool {pool}")
+    attributes = f"{{channels_last, {_window(pool)}, dilation = {i64s(pool.dilation)}}}"
+    at = vtensor(y.to(torch.int32))
+    top = built.value(f'"sparsebp.max_pool"(%a0) {attributes} : ({vtensor(x)}) -> {vtensor(y)}')
+    taps = built.value(f'"sparsebp.max_pool_argmax"(%a0) {attributes} : ({vtensor(x)}) -> {at}')
+    back = built.value(
+        f'"sparsebp.max_pool_grad"(%a1, {taps}) {attributes} : ({vtensor(grad)}, {at}) -> {vtensor(dx)}'
+    )
+    first = built.ints([0, y.dim() - 1, *range(1, y.dim() - 1)])
+    permuted = y.movedim(-1, 1)
+    put_first = built.value(
+        f"torch.aten.permute {top}, {first} : {vtensor(y)}, !torch.list<int> -> {vtensor(permuted)}"
+    )
+    built.returns(put_first, permuted.contiguous())
+    built.returns(back, dx, bound)
+    return built
+
+
+def _avg_pool_channels_last(
+    pool: Pool,
+    x: torch.Tensor,
+    grad: torch.Tensor,
+    y: torch.Tensor,
+    y_bound: torch.Tensor,
+    dx: torch.Tensor,
+    bound: torch.Tensor,
+) -> Case:
+    built = Case([x, grad], note=f"avg_pool {pool}")
+    attributes = (
+        f"{{channels_last, {_window(pool)}, count_include_pad = {str(pool.include_pad).lower()}, "
+        f"divisor_override = {pool.divisor or 0} : i64}}"
+    )
+    average = built.value(f'"sparsebp.avg_pool"(%a0) {attributes} : ({vtensor(x)}) -> {vtensor(y)}')
+    back = built.value(f'"sparsebp.avg_pool_grad"(%a1) {attributes} : ({vtensor(grad)}) -> {vtensor(x)}')
+    built.returns(average, y, y_bound)
+    built.returns(back, dx, bound)
     return built
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from .convolutions import Shape, case, shapes
+from .convolutions import Shape, case, shapes, with_channels_last
 from .harness import check
 
 DRAWN = settings(
@@ -27,7 +27,10 @@ PLAIN = Shape(2, 8, 12, 1, (9, 8), (3, 3), (1, 1), (1, 1), (1, 1))
 
 
 def drawn(transposed: bool) -> st.SearchStrategy[list[Shape]]:
-    return st.lists(shapes(transposed).filter(Shape.valid), min_size=10, max_size=10)
+    """Half of them with channels last."""
+    return st.lists(shapes(transposed).filter(Shape.valid), min_size=10, max_size=10).map(
+        lambda drawn: [with_channels_last(shape) if i % 2 else shape for i, shape in enumerate(drawn)]
+    )
 
 
 def check_shapes(cases: list[Shape]) -> None:
@@ -57,15 +60,21 @@ def test_named_kinds(tmp_path: Path) -> None:
         replace(PLAIN, size=(2, 2), stride=(2, 2)),
         replace(PLAIN, size=(1, 1)),
         replace(PLAIN, batch=1, size=(3, 3), padding=(0, 0)),
+        # More images than have a weight gradient of their own.
+        replace(depthwise, batch=33, channels=4, filters=4, groups=4, size=(4, 3)),
+        # More taps than one loop has.
+        replace(depthwise, filters=24, kernel=(6, 5)),
     ]
-    check([case(shape, seed) for seed, shape in enumerate(kinds)], tmp_path)
+    cases = [*(with_channels_last(shape) for shape in kinds), PLAIN, pointwise, depthwise]
+    check([case(shape, seed) for seed, shape in enumerate(cases)], tmp_path)
 
 
 def test_half_precision(tmp_path: Path) -> None:
     """Sums of f16 and bf16 accumulate in f32: only the result is rounded."""
     wide = replace(PLAIN, batch=4, channels=64, size=(12, 12), bias=False)
     for dtype, tolerance in ((torch.float16, 2e-3), (torch.bfloat16, 1e-2)):
-        check([case(wide, dtype=dtype), case(replace(wide, stride=(2, 2)), dtype=dtype)], tmp_path, tolerance)
+        kinds = [with_channels_last(wide), replace(wide, stride=(2, 2))]
+        check([case(shape, dtype=dtype) for shape in kinds], tmp_path, tolerance)
 
 
 @DRAWN

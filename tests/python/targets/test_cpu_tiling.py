@@ -1,0 +1,219 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Tile sizes for loops on CPUs: which loops get which, and that no size makes bad ones."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pock.targets import get_target
+from pock.targets.cpu_tiling import tiling
+from pock.targets.loops import LoopNest, Subscript, Tiling, plain
+
+VECTOR_LIMIT = 32 * 1024
+"""Bytes of the largest vector that IREE takes."""
+
+
+def nest(spec: str, multiplies: bool = True, **sizes: int) -> LoopNest:
+    """Loops from an einsum: those that the result lacks are reductions, ``"m k, k n -> m n"``.
+
+    A term ``m*2+k`` is a composite subscript.
+    """
+    left, right = spec.split("->")
+    names = list(sizes)
+
+    def subscript(text: str) -> Subscript:
+        terms = (term.partition("*") for term in text.split("+"))
+        return tuple((names.index(name), int(times or 1)) for name, _, times in terms)
+
+    inputs = tuple(tuple(map(subscript, operand.split())) for operand in left.split(","))
+    output = tuple(map(subscript, right.split()))
+    return LoopNest(
+        sizes=tuple(sizes.values()),
+        parallel=tuple(name in right.split() for name in names),
+        inputs=inputs,
+        output=output,
+        multiplies=multiplies,
+    )
+
+
+def levels(found: Tiling) -> dict[str, list[int]]:
+    """The tile sizes of each level, one a loop."""
+    return {
+        name: [int(n) for n in sizes.split(", ")]
+        for name, sizes in re.findall(r"(\w+) = \[([\d, ]+)\]", found.lowering_config)
+    }
+
+
+def tiles(loops: LoopNest, vector_bytes: int = 64) -> dict[str, list[int]] | None:
+    found = tiling(loops, vector_bytes)
+    return None if found is None else levels(found)
+
+
+# -- which loops get which ---------------------------------------------------------------------
+
+
+def test_a_product_keeps_sixteen_vectors_of_the_result() -> None:
+    assert tiles(nest("m k, k n -> m n", m=1024, n=256, k=64)) == {
+        "distribution": [128, 256, 0],
+        "vector_common_parallel": [8, 32, 0],
+        "vector_reduction": [0, 0, 4],
+    }
+
+
+def test_a_long_reduction_is_blocked_and_the_workgroups_tile_bounded() -> None:
+    assert tiles(nest("m k, k n -> m n", m=1024, n=1536, k=512)) == {
+        "distribution": [64, 64, 0],
+        "cache_reduction": [0, 0, 256],
+        "vector_common_parallel": [8, 32, 0],
+        "vector_reduction": [0, 0, 4],
+    }
+
+
+def test_far_rows_are_blocked_in_smaller_steps() -> None:
+    found = tiles(nest("k m, k n -> m n", m=96, n=16, k=32768))
+    assert found is not None and found["cache_reduction"] == [0, 0, 64]
+    assert found["vector_common_parallel"] == [8, 16, 0]
+
+
+def test_a_batch_is_tiled_by_one() -> None:
+    found = tiles(nest("b m k, b k n -> b m n", b=6, m=64, n=32, k=48))
+    assert found is not None
+    assert found["distribution"] == [1, 64, 32, 0] and found["vector_common_parallel"] == [1, 8, 32, 0]
+
+
+def test_the_operands_of_a_product_may_be_exchanged() -> None:
+    sizes = {"m": 64, "n": 96, "k": 40}
+    assert tiles(nest("k n, m k -> m n", **sizes)) == tiles(nest("m k, k n -> m n", **sizes)) is not None
+
+
+@pytest.mark.parametrize(("vector_bytes", "width"), [(16, 8), (32, 16), (64, 32)])
+def test_tiles_are_as_wide_as_two_vectors(vector_bytes: int, width: int) -> None:
+    found = tiles(nest("m k, k n -> m n", m=64, n=96, k=32), vector_bytes)
+    assert found is not None and found["vector_common_parallel"] == [8, width, 0]
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        nest("m k, n k -> m n", m=64, n=64, k=64),  # rows of the right operand are not adjacent
+        nest("m k, k n -> n m", m=64, n=64, k=64, multiplies=False),
+        nest("m k, k n -> m n", m=1, n=64, k=64),  # a single row
+        nest("m k, k n -> m n", m=37, n=64, k=64),  # what no tile divides
+        nest("m k, k n -> m n", m=64, n=53, k=64),
+        nest("m k l, k l n -> m n", m=64, n=64, k=8, l=8),
+        nest("m*2+k, k n -> m n", m=64, n=64, k=64),  # a convolution
+        nest("m n -> m", multiplies=False, m=64, n=64),  # sums of rows
+        nest("m n -> m n", multiplies=False, m=64, n=64),
+        nest("m n, k -> n", multiplies=False, m=64, n=64, k=3),
+        nest("m n -> n", multiplies=False, m=64, n=53),
+        nest("g m n -> g n", multiplies=False, g=3, m=64, n=64),
+    ],
+)
+def test_other_loops_are_left_to_iree(loops: LoopNest) -> None:
+    assert tiling(loops, 64) is None
+
+
+def test_sums_of_columns_keep_four_vectors() -> None:
+    assert tiles(nest("m n -> n", multiplies=False, m=64, n=128)) == {
+        "distribution": [0, 64],
+        "vector_common_parallel": [0, 64],
+        "vector_reduction": [4, 0],
+    }
+    # Of several dimensions at once, with a vector that each row is multiplied by, and of few columns.
+    found = tiles(nest("b m n, n -> n", multiplies=False, b=3, m=9, n=16))
+    assert found is not None and found["vector_reduction"] == [1, 1, 0]
+
+
+def test_the_attribute_is_one_that_iree_reads() -> None:
+    from iree.compiler import ir
+
+    found = tiling(nest("m k, k n -> m n", m=64, n=64, k=1024), 64)
+    assert found is not None
+    with ir.Context():
+        assert "cache_reduction = [0, 0, 256]" in str(ir.Attribute.parse(found.compilation_info))
+
+
+def test_only_cpus_choose() -> None:
+    loops = nest("m k, k n -> m n", m=64, n=64, k=64)
+    assert get_target("cpu").tiling(loops, 64) == tiling(loops, 64) is not None
+    for name in ("vulkan:adreno", "cuda:sm_87", "metal"):
+        assert get_target(name).tiling(loops, 64) is None
+
+
+# -- whatever the sizes ------------------------------------------------------------------------
+
+
+@st.composite
+def sizes(draw: Any) -> int:
+    """From single elements to large ones, many divisible by what vectors have."""
+    return draw(st.integers(1, 9)) * draw(st.sampled_from([1, 1, 2, 4, 8, 16, 48, 64, 512, 1000]))
+
+
+@st.composite
+def nests(draw: Any) -> LoopNest:
+    """Products and sums with any order of subscripts and any number of dimensions that are shared."""
+    roles = {name: draw(sizes()) for name in "mnk"}
+    batch = [f"b{i}" for i in range(draw(st.integers(0, 2)))]
+    for name in batch:
+        roles[name] = draw(st.integers(1, 4))
+    order = draw(st.permutations(list(roles)))
+
+    def subscripts(names: list[str]) -> str:
+        return " ".join(draw(st.permutations(names)) if draw(st.booleans()) else names)
+
+    inputs = [subscripts([*batch, "m", "k"]), subscripts([*batch, "k", "n"])]
+    if draw(st.booleans()):
+        inputs = draw(st.permutations(inputs))
+    output = [*batch, "m", "n"]
+    multiplies = draw(st.booleans())
+    if not multiplies:
+        inputs, output = [subscripts(["m", "k", "n"])], ["n"]
+        order = [name for name in order if name not in batch]
+    spec = f"{', '.join(inputs)} -> {' '.join(output)}"
+    return nest(spec, multiplies, **{name: roles[name] for name in order})
+
+
+@given(nests(), st.sampled_from([4, 8, 16]))
+def test_tiles_divide_the_loops_and_each_other(loops: LoopNest, lanes: int) -> None:
+    found = tiles(loops, 4 * lanes)
+    if found is None:
+        return
+    for level in found.values():
+        assert len(level) == len(loops.sizes)
+        assert all(size % tile == 0 for size, tile in zip(loops.sizes, level, strict=True) if tile)
+    across = found["vector_common_parallel"]
+    for whole, part, parallel in zip(found["distribution"], across, loops.parallel, strict=True):
+        assert (whole > 0) == (part > 0) == parallel
+        assert not parallel or whole % part == 0
+    blocks = found.get("cache_reduction", list(loops.sizes))
+    for block, step, parallel in zip(blocks, found["vector_reduction"], loops.parallel, strict=True):
+        assert (step > 0) == (not parallel)
+        assert parallel or block % step == 0
+
+
+@given(nests(), st.sampled_from([4, 8, 16]))
+def test_what_is_accumulated_fits_vectors(loops: LoopNest, lanes: int) -> None:
+    """Also the tile that a workgroup keeps between the blocks of a reduction."""
+    found = tiles(loops, 4 * lanes)
+    if found is None:
+        return
+    kept = found["distribution" if "cache_reduction" in found else "vector_common_parallel"]
+    output = plain(loops.output)
+    assert output is not None and 4 * math.prod(kept[d] for d in output) <= VECTOR_LIMIT
+
+
+@given(nests(), st.data())
+def test_composite_subscripts_are_left_to_iree(loops: LoopNest, data: Any) -> None:
+    which = data.draw(st.integers(0, len(loops.inputs) - 1))
+    place = data.draw(st.integers(0, len(loops.inputs[which]) - 1))
+    terms = loops.inputs[which][place]
+    changed = data.draw(st.sampled_from([((terms[0][0], 2),), (*terms, (loops.reductions[0], 1))]))
+    operand = (*loops.inputs[which][:place], changed, *loops.inputs[which][place + 1 :])
+    inputs = (*loops.inputs[:which], operand, *loops.inputs[which + 1 :])
+    strided = LoopNest(loops.sizes, loops.parallel, inputs, loops.output, loops.multiplies)
+    assert tiling(strided, 64) is None
