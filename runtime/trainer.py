@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``Trainer``: a compiled program and the state that it trains."""
 
+import atexit
 import math
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,7 @@ class Trainer:
         self._scalars: dict[str, tuple[float, Any]] = {}
         self._aliasing: dict[str, bool] = {}
         self.reset(seed)
+        _OPEN.add(self)
 
     def _required(self, name: str) -> Any:
         function = self._program.function(name)
@@ -231,6 +234,12 @@ class Trainer:
                 "a step failed half-way and the state is lost: load a checkpoint or reset()"
             )
 
+    def _close(self) -> None:
+        """Let go of all memory that the device knows of; the state is lost."""
+        self._lost = True
+        self._state, self._outputs = [], None
+        self._feeds, self._scalars = [], {}
+
     def _get_state(self, spec: StateSpec) -> Array:
         return self._fetched(self._state[self._states[spec.name]], spec)
 
@@ -357,3 +366,17 @@ def _check_finite(tensors: Mapping[str, Array]) -> None:
         # Floats, ml_dtypes' (of kind V) included.
         if array.dtype.kind in "fV" and not np.isfinite(array).all():
             raise TrainingDiverged(f"'{name}' has values that are not finite")
+
+
+_OPEN: "weakref.WeakSet[Trainer]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close the trainers that there still are.
+
+    The interpreter takes down what is in a cycle in any order, and IREE crashes where memory goes after its
+    device.
+    """
+    for trainer in list(_OPEN):
+        trainer._close()

@@ -399,3 +399,53 @@ return %sum : {each}
 """,
         path,
     )
+
+
+def slab_program(path: Path, rows: int = 4096, columns: int = 5120) -> Path:
+    """One parameter of ``columns``, and in each function ``rows`` times as much between two dispatches."""
+    x, w, slab = tensor(rows), tensor(columns), tensor(rows, columns)
+    metadata = softmax_metadata(
+        model="Slab",
+        inputs=[spec("x", (rows,))],
+        targets=[],
+        outputs=[spec("sum", (columns,))],
+        hyperparameters=[{"name": "lr", "default": None}],
+        state=[{**spec("w", (columns,)), "kind": "parameter", "mask": {"update": "full"}}],
+        tied={},
+        task=None,
+    )
+    move = ["%p = arith.mulf %b, %c : f32", "%r = arith.subf %a, %p : f32"]
+    sums = "\n".join(
+        [
+            generic("%outer", "i,j->ij", [("%x", x), ("%w", w)], slab, ["%r = arith.mulf %a, %b : f32"]),
+            f"%kept = util.optimization_barrier %outer : {slab}",
+            constant("%zeros", "0.0", w),
+            generic("%sum", "ij->j", [("%kept", slab)], w, ADD, "%zeros"),
+            constant("%loss0", "0.0", SCALAR),
+            generic("%loss", "i->", [("%sum", w)], SCALAR, ADD, "%loss0"),
+        ]
+    )
+    return compile_mlir(
+        f"""
+module @pock {{
+func.func @init() -> {w}{reflection(metadata)} {{
+{constant("%ones", "1.0", w)}
+return %ones : {w}
+}}
+func.func @step(%x: {x}, %lr: {SCALAR}, %w: {w} {{iree.abi.output = 2 : index}}) -> ({SCALAR}, {w}, {w}) {{
+{sums}
+{generic("%new", "i,i,->i", [("%w", w), ("%sum", w), ("%lr", SCALAR)], w, move)}
+return %loss, %sum, %new : {SCALAR}, {w}, {w}
+}}
+func.func @predict(%x: {x}, %w: {w}) -> {w} {{
+{sums}
+return %sum : {w}
+}}
+func.func @evaluate(%x: {x}, %w: {w}) -> ({SCALAR}, {w}) {{
+{sums}
+return %loss, %sum : {SCALAR}, {w}
+}}
+}}
+""",
+        path,
+    )
