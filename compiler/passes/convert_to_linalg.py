@@ -21,17 +21,18 @@ class ConvertToLinalg(Pass):
     Converted operations stand between ``torch_c`` casts; torch-mlir's own pipeline lowers what is
     around them::
 
-        %w = "sparsebp.conv_weight_grad"(%g, %x) {...} : (...) -> !torch.vtensor<[8,3,3,3],f32>
+        %w = "sparsebp.conv_weight_grad"(%g, %x) {channels_last, ...} : (...) -> !torch.vtensor<[8,3,3,3],f32>
 
     becomes::
 
-        %0 = torch_c.to_builtin_tensor %g : ... -> tensor<2x8x16x16xf32>
-        %1 = torch_c.to_builtin_tensor %x : ... -> tensor<2x3x16x16xf32>
-        %2 = tensor.pad %1 low[0, 0, 1, 1] high[0, 0, 1, 1] ...
+        %0 = torch_c.to_builtin_tensor %g : ... -> tensor<2x16x16x8xf32>
+        %1 = torch_c.to_builtin_tensor %x : ... -> tensor<2x16x16x3xf32>
+        %2 = tensor.pad %1 low[0, 1, 1, 0] high[0, 2, 1, 0] ...
         %3 = linalg.generic ...
         %w = torch_c.from_builtin_tensor %3 : ... -> !torch.vtensor<[8,3,3,3],f32>
 
-    Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a scatter.
+    Convolutions and pools are computed with channels last; those without ``channels_last`` are transposed
+    around it. Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a scatter.
     """
 
     name: ClassVar[str] = "sparsebp-convert-to-linalg"
