@@ -10,12 +10,12 @@
 // CHECK: %[[FILTER:.*]] = "iree_tensor_ext.compute_barrier.start"(%[[BY_TAP]])
 // CHECK: %[[Y:.*]] = linalg.conv_2d_nhwc_hwcf {dilations = dense<1> {{.*}}, strides = dense<1> {{.*}}} ins(%[[PADDED]], %[[FILTER]]
 // CHECK-NEXT: torch_c.from_builtin_tensor %[[Y]]
-func.func @named(%x: !torch.vtensor<[2,9,9,4],f32>, %w: !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,9,9,6],f32> {
-  %y = "sparsebp.convolution"(%x, %w) {channels_last, dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 1, 1>, stride = array<i64: 1, 1>} : (!torch.vtensor<[2,9,9,4],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,9,9,6],f32>
-  return %y : !torch.vtensor<[2,9,9,6],f32>
+func.func @named(%x: !torch.vtensor<[2,9,16,4],f32>, %w: !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,9,16,6],f32> {
+  %y = "sparsebp.convolution"(%x, %w) {channels_last, dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 1, 1>, stride = array<i64: 1, 1>} : (!torch.vtensor<[2,9,16,4],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,9,16,6],f32>
+  return %y : !torch.vtensor<[2,9,16,6],f32>
 }
 
-// Rows of less than eight positions are computed as a product of patches and the filter; what no window
+// Rows of less than sixteen positions are computed as a product of patches and the filter; what no window
 // reads is not padded.
 // CHECK-LABEL: func.func @short
 // CHECK: %[[PADDED:.*]] = tensor.pad %{{.*}} low[0, 1, 1, 0] high[0, 0, 0, 0]
@@ -70,9 +70,9 @@ func.func @depthwise_multiplied(%x: !torch.vtensor<[2,8,8,4],f16>, %w: !torch.vt
 // CHECK: "iree_tensor_ext.compute_barrier.start"
 // CHECK: %[[DX:.*]] = linalg.conv_2d_nhwc_hwcf
 // CHECK-NEXT: torch_c.from_builtin_tensor %[[DX]]
-func.func @input_grad(%g: !torch.vtensor<[2,8,8,6],f32>, %w: !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,8,8,4],f32> {
-  %dx = "sparsebp.conv_input_grad"(%g, %w) {channels_last, dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 1, 1>, stride = array<i64: 1, 1>} : (!torch.vtensor<[2,8,8,6],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,8,8,4],f32>
-  return %dx : !torch.vtensor<[2,8,8,4],f32>
+func.func @input_grad(%g: !torch.vtensor<[2,8,16,6],f32>, %w: !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,8,16,4],f32> {
+  %dx = "sparsebp.conv_input_grad"(%g, %w) {channels_last, dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 1, 1>, stride = array<i64: 1, 1>} : (!torch.vtensor<[2,8,16,6],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[2,8,16,4],f32>
+  return %dx : !torch.vtensor<[2,8,16,4],f32>
 }
 
 // With a stride a depthwise input gradient is gathered: positions are quotients and phases, and each offset of
