@@ -32,7 +32,8 @@ class ConvertToLinalg(Pass):
         %w = torch_c.from_builtin_tensor %3 : ... -> !torch.vtensor<[8,3,3,3],f32>
 
     Convolutions and pools are computed with channels last; those without ``channels_last`` are transposed
-    around it. Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a scatter.
+    around it. Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a
+    scatter.
     """
 
     name: ClassVar[str] = "sparsebp-convert-to-linalg"
