@@ -3,7 +3,7 @@
 """Elementwise operations of floats, with broadcasting: what their conversions share."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch_mlir import ir
 from torch_mlir.dialects import arith, math
@@ -13,7 +13,7 @@ from pock.dialects.types import builtin_tensor, is_vtensor
 
 from .builder import Body, LinalgBuilder, convert_scalar, shape
 
-Operand = ir.Value | float | None
+Operand: TypeAlias = ir.Value | float | None
 """A builtin tensor, a number, or nothing."""
 
 

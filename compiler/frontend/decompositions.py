@@ -42,11 +42,11 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
             aten.nll_loss2d_backward.default: _nll_loss_backward,
             aten.addmm.default: _addmm,
             aten._efficientzerotensor.default: torch.zeros,
-            aten.acosh.default: _acosh,
-            aten.asinh.default: _asinh,
-            aten.atanh.default: lambda x: 0.5 * torch.log1p(2 * x / (1 - x)),
-            aten.sinh.default: _sinh,
-            aten.log10.default: lambda x: torch.log(x) * _LOG10_E,
+            aten.acosh.default: _widened(_acosh),
+            aten.asinh.default: _widened(_asinh),
+            aten.atanh.default: _widened(_atanh),
+            aten.sinh.default: _widened(_sinh),
+            aten.log10.default: _widened(lambda x: torch.log(x) * _LOG10_E),
             aten.elu.default: _elu,
             aten.elu_backward.default: _elu_backward,
             aten.gelu.default: _gelu,
@@ -259,6 +259,20 @@ _LOG10_E = math.log10(math.e)
 _LN_2 = math.log(2)
 
 
+def _widened(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """``function``, computed in f32 for 16-bit floats, and for integers."""
+
+    def widened(x: Tensor) -> Tensor:
+        dtype = x.dtype if x.dtype.is_floating_point else torch.get_default_dtype()
+        return function(x.to(_accumulation(dtype))).to(dtype)
+
+    return widened
+
+
+def _atanh(x: Tensor) -> Tensor:
+    return 0.5 * torch.log1p(2 * x / (1 - x))
+
+
 def _sinh(x: Tensor) -> Tensor:
     half = torch.where(x.abs() > 1, 0.0, torch.expm1(x))
     near = 0.5 * (half + half / (half + 1))
@@ -363,7 +377,8 @@ def _comparison(op: Any) -> Callable[..., Any]:
             return NotImplemented if known else op(x.to(dtype), float(number))
         wide = torch.int64 if dtype in (torch.bool, torch.uint8) else dtype
         known = isinstance(number, int) and not isinstance(number, bool) and x.dtype is wide
-        return NotImplemented if known else op(x.to(wide), int(number))
+        whole = int(number) % 256 if dtype is torch.uint8 else int(number)
+        return NotImplemented if known else op(x.to(wide), whole)
 
     return compared
 
