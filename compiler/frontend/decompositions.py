@@ -86,7 +86,10 @@ def _var_mean(
     x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
     dims = [d % max(x.ndim, 1) for d in dim] if dim else list(range(x.ndim))
-    var, mean = _moments(x, dims, 1 if correction is None else correction)
+    # The mean's rounding error, squared, may be more than the variance: computed about a first mean.
+    first = _moments(x, dims)[1]
+    var, mean = _moments(x - first, dims, 1 if correction is None else correction)
+    mean = mean + first
     if not keepdim:
         shape = [n for i, n in enumerate(x.shape) if i not in dims]
         var, mean = var.view(shape), mean.view(shape)
@@ -223,7 +226,10 @@ def _nll_loss(
     losses = -torch.where(chosen, _weighted(x, weight, axis), 0.0).sum(axis)
     if reduction == _NONE:
         return losses, x.new_zeros(())
-    total = _weighted(chosen.to(x.dtype), weight, axis).sum()
+    # Class by class and then over samples: of a product summed at once IREE makes a contraction to nothing.
+    others = [d for d in range(x.ndim) if d != axis]
+    counts = chosen.to(x.dtype).sum(others, keepdim=True) if others else chosen.to(x.dtype)
+    total = _weighted(counts, weight, axis).sum()
     return (losses.sum() / total if reduction == _MEAN else losses.sum()), total
 
 

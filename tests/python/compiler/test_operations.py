@@ -90,9 +90,10 @@ def compare(what: str, found: Any, wanted: Tensor, exact: Tensor, units: float, 
     want, exact = wanted.double(), exact.double()
     assert got.shape == want.shape, what
     exact = torch.where(exact.isfinite() & want.isfinite(), exact, want)
-    tiny = torch.finfo(torch.float32).tiny if limits.bits == 32 else limits.tiny
-    # A result below the normal numbers is flushed; what PyTorch itself is off is not held against us.
-    allowed = units * limits.eps * exact.abs().clamp(min=floor) + tiny + 2 * (want - exact).abs()
+    # Results below the normal numbers are flushed, inside a gradient too; what PyTorch itself is off is not
+    # held against us.
+    flushed = 128 * torch.finfo(torch.float32).tiny if limits.bits == 32 else limits.tiny
+    allowed = units * limits.eps * exact.abs().clamp(min=floor) + flushed + 2 * (want - exact).abs()
     right = torch.where(
         want.isfinite(), (got - exact).abs() <= allowed, (got == want) | (got.isnan() & want.isnan())
     )
@@ -185,26 +186,48 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-def unary(values: Tensor, names: Sequence[str] = ()) -> list[Case]:
+#: Those that torch-mlir or IREE get wrong, or that hide NaN there.
+MENDED = (
+    "relu6", "elu", "hardsigmoid", "hardswish", "hardtanh", "exp2", "log10", "sin", "cos", "tan", "sinh",
+    "asinh", "acosh", "atanh", "nan_to_num", "isfinite", "clamp", "clamp_min", "clamp_max", "self",
+)  # fmt: skip
+
+
+def unary(values: Tensor, names: Sequence[str]) -> list[Case]:
     functions = {**UNARY, **ACTIVATIONS}
-    return [Case(name, functions[name], (values,)) for name in names or functions]
+    # The derivative of tanh is a difference from 1.
+    return [Case(n, functions[n], (values,), floor=1.0 if n == "tanh" else 0.0) for n in names]
 
 
-def test_unary(tmp_path: Path) -> None:
-    cases = unary(VALUES)
-    # PyTorch's own are NaN at infinity, and rounded where they are differences.
-    cases.append(Case("gelu", F.gelu, (FINITE,), floor=1.0))
-    cases.append(Case("gelu tanh", lambda x: F.gelu(x, approximate="tanh"), (FINITE,), floor=1.0))
-    cases.append(Case("mish", F.mish, (FINITE,), floor=1.0))
-    cases.append(Case("tanhshrink", F.tanhshrink, (FINITE,), floor=1.0))
-    check(cases, tmp_path)
+def gelus() -> list[Case]:
+    """Differences, in PyTorch too, where they are NaN at infinity."""
+    return [
+        Case("gelu", F.gelu, (FINITE,), floor=1.0),
+        Case("gelu tanh", lambda x: F.gelu(x, approximate="tanh"), (FINITE,), floor=1.0),
+        Case("mish", F.mish, (FINITE,), floor=1.0),
+        Case("tanhshrink", F.tanhshrink, (FINITE,), floor=1.0),
+    ]
 
 
-def test_binary(tmp_path: Path) -> None:
-    cases = [Case(name, function, PAIRS) for name, function in BINARY.items()]
+def binary(names: Sequence[str]) -> list[Case]:
     tenths = torch.arange(40) / 10
-    cases.append(Case("floors", lambda x: torch.div(x, 0.1, rounding_mode="floor"), (tenths,)))
-    check(cases, tmp_path)
+    cases = [Case(name, BINARY[name], PAIRS) for name in names]
+    return [*cases, Case("floors", lambda x: torch.div(x, 0.1, rounding_mode="floor"), (tenths,))]
+
+
+def test_mended(tmp_path: Path) -> None:
+    names = ("atan2", "maximum", "minimum", "fmod", "floor division", "clamp", "logaddexp", "broadcast")
+    check([*unary(VALUES, MENDED), *gelus()[:2], *binary(names)], tmp_path)
+
+
+@pytest.mark.slow
+def test_unary(tmp_path: Path) -> None:
+    check([*unary(VALUES, (*UNARY, *ACTIVATIONS)), *gelus()], tmp_path)
+
+
+@pytest.mark.slow
+def test_binary(tmp_path: Path) -> None:
+    check(binary(tuple(BINARY)), tmp_path)
 
 
 # -- powers -------------------------------------------------------------------------------------
@@ -213,21 +236,23 @@ BASES = (0.0, -0.0, INF, -INF, NAN, 2.0, -2.0, -8.0, 0.5, 1.0, -1.0, 3e38, 1e-30
 EXPONENTS = (0.0, -0.0, INF, -INF, NAN, 2.0, 3.0, -2.0, -3.0, 0.5, -0.5, 1 / 3, 1.0, -1.0, 1e10, 101.0, 2.5)
 
 
-def powers() -> list[Case]:
+FEW_EXPONENTS, FEW_BASES = (2, -1, 1 / 3, -101, INF), (0.0, -2.0, 0.5)
+MORE_EXPONENTS, MORE_BASES = (0, 1, 3, -2, 0.5, -0.5, 2.5, 101, -INF, NAN), (2.0, 1.0, -1.0, INF, 2, -8.0)
+
+
+def powers(exponents: Sequence[float], bases: Sequence[float]) -> list[Case]:
     cases = [Case("pow", torch.pow, grid(BASES, EXPONENTS), 6)]
-    for exponent in (0, 1, 2, 3, -1, -2, 0.5, -0.5, 1 / 3, 2.5, 101, -101, INF, -INF, NAN):
-        cases.append(Case(f"x**{exponent}", lambda x, e=exponent: x**e, (VALUES,), 6))
-    for base in (0.0, 2.0, -2.0, 0.5, 1.0, -1.0, INF, 2, -8.0):
-        cases.append(Case(f"{base}**x", lambda x, b=base: torch.pow(b, x), (VALUES,), 6))
-    return cases
-
-
-def test_powers(tmp_path: Path) -> None:
+    cases += [Case(f"x**{e}", lambda x, e=e: x**e, (VALUES,), 6) for e in exponents]
+    cases += [Case(f"{b}**x", lambda x, b=b: torch.pow(b, x), (VALUES,), 6) for b in bases]
     generator = torch.Generator().manual_seed(0)
     base = torch.exp2(torch.rand(4096, generator=generator) * 200 - 100)
-    exponent = (torch.rand(4096, generator=generator) * 2 - 1) * 126 / base.log2().abs()
-    # The gradients are products of three roundings.
-    check([*powers(), Case("random", torch.pow, (base, exponent), 2)], tmp_path)
+    exponent = (torch.rand(4096, generator=generator) * 2 - 1) * 120 / base.log2().abs()
+    return [*cases, Case("random", torch.pow, (base, exponent), 2)]
+
+
+@pytest.mark.slow
+def test_powers(tmp_path: Path) -> None:
+    check(powers(MORE_EXPONENTS, MORE_BASES), tmp_path)
 
 
 def integers() -> list[Case]:
@@ -255,8 +280,8 @@ def integers() -> list[Case]:
     ]
 
 
-def test_integers(tmp_path: Path) -> None:
-    check([*integers(), Case("trained", torch.square, (FINITE,))], tmp_path)
+def test_powers_and_integers(tmp_path: Path) -> None:
+    check([*powers(FEW_EXPONENTS, FEW_BASES), *integers()], tmp_path)
 
 
 # -- constants ----------------------------------------------------------------------------------
@@ -265,7 +290,7 @@ def test_integers(tmp_path: Path) -> None:
 def compared(constant: Tensor, number: float) -> Callable[[Tensor], Tensor]:
     def function(x: Tensor) -> Tensor:
         relations = (torch.lt, torch.le, torch.gt, torch.ge, torch.eq, torch.ne)
-        return torch.stack([r(constant, number).float() for r in relations]) * x
+        return x * sum(2**i * r(constant, number) for i, r in enumerate(relations))
 
     return function
 
@@ -278,7 +303,7 @@ def test_constants_are_compared_as_pytorch_does(tmp_path: Path) -> None:
     cases = [
         Case(f"{c.dtype} with {number}", compared(c, number), (torch.ones(len(c)),))
         for c in constants
-        for number in (0, 1, -1, 1.5, 0.0)
+        for number in (1, -1, 1.5)
     ]
     cases.append(Case("ones", lambda x: (torch.ones(4) == 1) * x, (torch.ones(4),)))
     cases.append(
