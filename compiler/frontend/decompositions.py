@@ -52,9 +52,6 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
             aten.gelu.default: _gelu,
             aten.hardsigmoid.default: lambda x: (x + 3).clamp(0, 6) / 6,
             aten.hardswish_backward.default: _hardswish_backward,
-            aten.hardtanh_backward.default: lambda g, x, low, high: torch.where(
-                (x > low) & (x < high), g, 0.0
-            ),
             aten.logaddexp.default: _logaddexp,
             aten.floor_divide.default: _floor_divide,
             aten.div.Tensor_mode: _divide,
@@ -246,7 +243,8 @@ def _nll_loss_backward(
     scale = -grad.unsqueeze(axis) if reduction == _NONE else -grad
     if reduction == _MEAN:
         scale = scale / total_weight
-    return _weighted(chosen.to(x.dtype) * scale, weight, axis)
+    # Not a product: where every sample is ignored, the scale is NaN and the gradient zero.
+    return _weighted(torch.where(chosen, scale, 0.0), weight, axis)
 
 
 def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
