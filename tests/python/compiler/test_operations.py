@@ -339,4 +339,6 @@ def test_narrow_floats(dtype: torch.dtype, tmp_path: Path) -> None:
     bases, exponents = grid(BASES[:11], EXPONENTS[:12])
     cases.append(Case("pow", torch.pow, (bases.to(dtype), exponents.to(dtype))))
     cases += [Case(n, BINARY[n], tuple(p.to(dtype) for p in PAIRS)) for n in ("maximum", "atan2", "clamp")]
-    check(cases, tmp_path)
+    # IREE fuses what loads 16-bit parameters, up to more buffers than a dispatch may have.
+    for start in range(0, len(cases), 16):
+        check(cases[start : start + 16], tmp_path)
