@@ -333,7 +333,8 @@ def test_constants_are_compared_as_pytorch_does(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_narrow_floats(dtype: torch.dtype, tmp_path: Path) -> None:
-    values = VALUES[(VALUES.abs() < 1e4) & ((VALUES == 0) | (VALUES.abs() > 1e-4)) | VALUES.isnan()]
+    # Without NaN, at which gradients of PyTorch's 16-bit kernels are those of positive numbers.
+    values = VALUES[(VALUES.abs() < 1e4) & ((VALUES == 0) | (VALUES.abs() > 1e-4))]
     names = [name for name in (*UNARY, *ACTIVATIONS) if name not in ("log10", "acosh", "asinh", "atanh")]
     cases = unary(values.to(dtype), names)
     bases, exponents = grid(BASES[:11], EXPONENTS[:12])
