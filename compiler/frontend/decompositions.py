@@ -7,6 +7,7 @@ The table starts from torch-mlir's and replaces what it would lower wrongly or s
 everything random (see ``draws``).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,8 +41,24 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
             aten.nll_loss_backward.default: _nll_loss_backward,
             aten.nll_loss2d_backward.default: _nll_loss_backward,
             aten.addmm.default: _addmm,
+            aten._efficientzerotensor.default: torch.zeros,
+            aten.acosh.default: _widened(_acosh),
+            aten.asinh.default: _widened(_asinh),
+            aten.atanh.default: _widened(_atanh),
+            aten.sinh.default: _widened(_sinh),
+            aten.log10.default: _widened(lambda x: torch.log(x) * _LOG10_E),
+            aten.elu.default: _elu,
+            aten.elu_backward.default: _elu_backward,
+            aten.gelu.default: _gelu,
+            aten.hardsigmoid.default: lambda x: (x + 3).clamp(0, 6) / 6,
+            aten.hardswish_backward.default: _hardswish_backward,
+            aten.logaddexp.default: _logaddexp,
+            aten.floor_divide.default: _floor_divide,
+            aten.div.Tensor_mode: _divide,
         }
     )
+    table.update({op: _comparison(op) for op in _COMPARISONS})
+    table.update({aten.eq.Tensor: _equal, aten.ne.Tensor: _different})
     table.update(Draws().table())
     return table
 
@@ -66,7 +83,10 @@ def _var_mean(
     x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
 ) -> tuple[Tensor, Tensor]:
     dims = [d % max(x.ndim, 1) for d in dim] if dim else list(range(x.ndim))
-    var, mean = _moments(x, dims, 1 if correction is None else correction)
+    # The mean's rounding error, squared, may be more than the variance: computed about a first mean.
+    first = _moments(x, dims)[1]
+    var, mean = _moments(x - first, dims, 1 if correction is None else correction)
+    mean = mean + first
     if not keepdim:
         shape = [n for i, n in enumerate(x.shape) if i not in dims]
         var, mean = var.view(shape), mean.view(shape)
@@ -203,7 +223,10 @@ def _nll_loss(
     losses = -torch.where(chosen, _weighted(x, weight, axis), 0.0).sum(axis)
     if reduction == _NONE:
         return losses, x.new_zeros(())
-    total = _weighted(chosen.to(x.dtype), weight, axis).sum()
+    # Class by class and then over samples: of a product summed at once IREE makes a contraction to nothing.
+    others = [d for d in range(x.ndim) if d != axis]
+    counts = chosen.to(x.dtype).sum(others, keepdim=True) if others else chosen.to(x.dtype)
+    total = _weighted(counts, weight, axis).sum()
     return (losses.sum() / total if reduction == _MEAN else losses.sum()), total
 
 
@@ -220,10 +243,157 @@ def _nll_loss_backward(
     scale = -grad.unsqueeze(axis) if reduction == _NONE else -grad
     if reduction == _MEAN:
         scale = scale / total_weight
-    return _weighted(chosen.to(x.dtype) * scale, weight, axis)
+    # Not a product: where every sample is ignored, the scale is NaN and the gradient zero.
+    return _weighted(torch.where(chosen, scale, 0.0), weight, axis)
 
 
 def _addmm(bias: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     product = torch.mm(a, b)
     product = product if alpha == 1 else alpha * product
+    if beta == 0:
+        return product  # whatever the bias is
     return product + (bias if beta == 1 else beta * bias)
+
+
+# -- elementwise --------------------------------------------------------------------------------
+#
+# torch-mlir's and PyTorch's own expansions of these lose all digits near zero, overflow, or hide NaN.
+
+_LOG10_E = math.log10(math.e)
+_LN_2 = math.log(2)
+
+
+def _widened(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """``function``, computed in f32 for 16-bit floats, and for integers."""
+
+    def widened(x: Tensor) -> Tensor:
+        dtype = x.dtype if x.dtype.is_floating_point else torch.get_default_dtype()
+        return function(x.to(_accumulation(dtype))).to(dtype)
+
+    return widened
+
+
+def _atanh(x: Tensor) -> Tensor:
+    return 0.5 * torch.log1p(2 * x / (1 - x))
+
+
+def _sinh(x: Tensor) -> Tensor:
+    half = torch.where(x.abs() > 1, 0.0, torch.expm1(x))
+    near = 0.5 * (half + half / (half + 1))
+    # exp(x) overflows before its half does.
+    root = torch.exp(0.5 * x.abs())
+    return torch.where(x.abs() > 1, torch.sign(x) * (0.5 * root * root - 0.5 / root / root), near)
+
+
+def _asinh(x: Tensor) -> Tensor:
+    size = x.abs()
+    # Beyond it, 1 is nothing beside the square, which may overflow.
+    large = size > 1e4
+    small = torch.where(large, 0.0, size)
+    square = small * small
+    near = torch.log1p(small + square / (1 + torch.sqrt(square + 1)))
+    far = torch.log(size) + _LN_2
+    value = torch.where(large, far, near)
+    return torch.where(x < 0, -value, torch.where(x == 0, x, value))
+
+
+def _acosh(x: Tensor) -> Tensor:
+    large = x > 1e4
+    over = torch.where(large, 0.0, x - 1)
+    near = torch.log1p(over + torch.sqrt(over * (over + 2)))
+    near = torch.where(x < 1, float("nan"), near)
+    return torch.where(large, torch.log(x) + _LN_2, near)
+
+
+def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:
+    return torch.where(x > 0, x * scale, torch.expm1(x * input_scale) * (alpha * scale))
+
+
+def _elu_backward(
+    grad: Tensor, alpha: float, scale: float, input_scale: float, is_result: bool, x: Tensor
+) -> Tensor:
+    if is_result:
+        below = grad * input_scale * (x + alpha * scale)
+    else:
+        below = grad * (input_scale * alpha * scale) * torch.exp(x * input_scale)
+    return torch.where(x > 0, grad * scale, below)
+
+
+def _gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    wide = x.to(_accumulation(x.dtype))
+    if approximate == "none":
+        return (0.5 * wide * (1 + torch.erf(wide * math.sqrt(0.5)))).to(x.dtype)
+    inner = math.sqrt(2 / math.pi) * (wide + 0.044715 * wide * wide * wide)
+    return (0.5 * wide * (1 + torch.tanh(inner))).to(x.dtype)
+
+
+def _hardswish_backward(grad: Tensor, x: Tensor) -> Tensor:
+    middle = grad * (x / 3 + 0.5)
+    return torch.where(x <= -3, 0.0, torch.where(x >= 3, grad, middle))
+
+
+def _logaddexp(a: Tensor, b: Tensor) -> Tensor:
+    apart = torch.maximum(a, b) + torch.log1p(torch.exp(-(a - b).abs()))
+    return torch.where(a == b, a + _LN_2, apart)
+
+
+def _floor_divide(a: Tensor, b: Any) -> Tensor:
+    return _divide(a, b, rounding_mode="floor")
+
+
+def _divide(a: Tensor, b: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """The quotient; its floor is that of the exact one, as in Python, which a rounded one may not have."""
+    dtype = torch.result_type(a, b)
+    if rounding_mode is None:
+        return torch.true_divide(a, b)
+    if not dtype.is_floating_point:
+        return NotImplemented
+    if rounding_mode == "trunc":
+        return torch.trunc(a / b)
+    a = a.to(dtype)
+    left = torch.fmod(a, b)
+    if isinstance(b, Tensor):
+        differ, zero = torch.logical_xor(b < 0, left < 0), b == 0
+        rounded = torch.round((a - left) / b - torch.where(differ & (left != 0), 1.0, 0.0).to(dtype))
+        return torch.where(zero, a / b, rounded)
+    if b == 0:
+        return a / b
+    below = left < 0 if b > 0 else left > 0
+    return torch.round((a - left) / b - torch.where(below, 1.0, 0.0).to(dtype))
+
+
+# -- comparisons --------------------------------------------------------------------------------
+#
+# torch-mlir folds comparisons of constants to the wrong truth value where a tensor of floats, bytes or
+# truth values meets an integer, crashes where one of integers meets a float, and takes every value to be
+# equal to itself, NaN too.
+
+_COMPARISONS = tuple(getattr(aten, name).Scalar for name in ("eq", "ge", "gt", "le", "lt", "ne"))
+
+
+def _comparison(op: Any) -> Callable[..., Any]:
+    """``op`` of a tensor and a number, after what PyTorch's promotion does to them is made explicit."""
+
+    def compared(x: Tensor, number: float) -> Any:
+        dtype = torch.result_type(x, number)
+        if dtype.is_floating_point:
+            known = isinstance(number, float) and x.dtype is dtype
+            return NotImplemented if known else op(x.to(dtype), float(number))
+        wide = torch.int64 if dtype in (torch.bool, torch.uint8) else dtype
+        known = isinstance(number, int) and not isinstance(number, bool) and x.dtype is wide
+        whole = int(number) % 256 if dtype is torch.uint8 else int(number)
+        return NotImplemented if known else op(x.to(wide), whole)
+
+    return compared
+
+
+def _equal(a: Tensor, b: Tensor) -> Any:
+    return a.abs() <= float("inf") if _is_same_float(a, b) else NotImplemented
+
+
+def _different(a: Tensor, b: Tensor) -> Any:
+    return torch.logical_not(a.abs() <= float("inf")) if _is_same_float(a, b) else NotImplemented
+
+
+def _is_same_float(a: Tensor, b: Any) -> bool:
+    return a is b and a.dtype.is_floating_point
