@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Moving arrays between NumPy and a device."""
 
+import ctypes
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 
 from .errors import DeviceError, reason
 from .metadata import TensorSpec
+
+#: Parameters of glibc's ``mallopt``, see malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 ALIGNMENT = 64
 """Bytes to which compiled kernels assume their buffers aligned."""
@@ -44,6 +49,18 @@ def address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, large blocks too, instead of giving it back to the system.
+
+    ``local-task`` takes the memory of a call from the C library itself, whatever allocator the device has.
+    The setting is the process's. Only glibc has it; others keep their own ways.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 @cache
 def _open(uri: str) -> Any:
     """The device, opened once a process.
@@ -53,6 +70,8 @@ def _open(uri: str) -> Any:
     """
     if not uri.startswith("local-"):
         return rt.get_device(uri)
+    if uri.startswith("local-task"):
+        _keep_freed_memory()
     scheme, _, path = uri.partition("://")
     return rt.get_driver(scheme).create_device_by_uri(f"{scheme}://{path}", allocators=["caching"])
 

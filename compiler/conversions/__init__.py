@@ -45,7 +45,6 @@ _REGISTRY = {
     "torch.aten.convolution": "convolution:convert_aten",
     "torch.aten.cos": "sine:cosine",
     "torch.aten.embedding": "embedding:convert",
-    "torch.aten.embedding": "embedding:convert",
     "torch.aten.exp2": "power:convert",
     "torch.aten.fmod.Scalar": "fmod:convert",
     "torch.aten.fmod.Tensor": "fmod:convert",
