@@ -32,16 +32,16 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
 def _transposed(value: ir.Value) -> ir.Value | None:
     """What a matrix is the transposition of, or None."""
     op = defining_op(value)
-    if op is None:
+    name = "" if op is None else op.operation.name
+    if op is None or name not in ("torch.aten.permute", "torch.aten.t", "torch.aten.transpose.int"):
         return None
     source, *arguments = op.operation.operands
     try:
         given = [constant(argument) for argument in arguments]
     except NotConstant:
         return None
-    turned = {
-        "torch.aten.t": True,
-        "torch.aten.permute": given[:1] in ([[1, 0]], [[-1, -2]]),
-        "torch.aten.transpose.int": sorted(d % 2 for d in given if isinstance(d, int)) == [0, 1],
-    }
-    return source if turned.get(op.operation.name, False) else None
+    if name == "torch.aten.permute":
+        exchanged = [d % 2 for d in given[0]] == [1, 0]
+    else:
+        exchanged = not given or given[0] % 2 != given[1] % 2
+    return source if exchanged else None

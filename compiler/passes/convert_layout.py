@@ -11,7 +11,7 @@ from torch_mlir import ir
 from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
 from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, functions, operations
 from pock.dialects.sparsebp.layout import CHANNELS_LAST, OVER_SPACE, is_channels_last, to_first, to_last
-from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
+from pock.dialects.types import NotAStaticTensor, element_of, is_vtensor, shape_of, vtensor
 
 from .base import Pass
 from .simplify import Simplify
@@ -174,7 +174,7 @@ def _permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
             i, j = (constant(dim) % rank for dim in op.operation.operands[1:])
             order[i], order[j] = order[j], order[i]
             return op.operation.operands[0], order
-    except NotConstant:
+    except (NotConstant, NotAStaticTensor):
         pass
     return value, list(range(rank))
 
@@ -199,6 +199,19 @@ def _dimension(value: ir.Value, rank: int) -> int:
     return _order(rank).index(constant(value) % rank)
 
 
+def _checked(rule: Callable[..., bool]) -> Callable[..., bool]:
+    """``rule``, which is false of operations whose shapes or arguments are not known before run time."""
+
+    def checked(*arguments: Any, **options: Any) -> bool:
+        try:
+            return rule(*arguments, **options)
+        except (NotConstant, NotAStaticTensor):
+            return False
+
+    return checked
+
+
+@_checked
 def _is_pullable(f: _Function, op: Any) -> bool:
     """Whether the result of ``op``, in PyTorch's layout, is had with channels last from what costs nothing.
 
@@ -487,18 +500,6 @@ def _permute(f: _Function, op: Any, b: TorchBuilder) -> bool:
         return False
     old.replace_all_uses_with(_permuted(f.last[x], [_order(len(order)).index(d) for d in order], b))
     return True
-
-
-def _checked(rule: Callable[..., bool]) -> Callable[..., bool]:
-    """``rule``, which leaves operations whose arguments are not known before run time."""
-
-    def checked(*arguments: Any, **options: Any) -> bool:
-        try:
-            return rule(*arguments, **options)
-        except NotConstant:
-            return False
-
-    return checked
 
 
 _VIEWS = (
