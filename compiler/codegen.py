@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ class Request:
     """What to generate: the linalg module as text, flags, and how parameters are stored.
 
     ``parameters`` is a safetensors archive of ``scope``; ``embed`` puts its values inside the module.
-    ``tiling`` chooses tile sizes for dispatches.
+    ``tiling`` chooses tile sizes for dispatches, ``tuning_flags`` make faster code: a program that IREE
+    cannot compile with either is compiled without.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Request:
     scope: str
     embed: bool
     tiling: Choose = lambda nest, vector_bytes: None
+    tuning_flags: Sequence[str] = ()
 
 
 Describe = Callable[[Analysis, Mapping[int, str]], Mapping[str, Any]]
@@ -95,7 +97,13 @@ def generate(request: Request, metadata: Describe, progress: Progress = lambda _
     with _scratch() as folder:
         if request.embed:
             (folder / _ARCHIVE).write_bytes(request.parameters)
-        return _generate(request, metadata, progress, folder)
+        try:
+            return _generate(request, metadata, progress, folder)
+        except (CodegenError, _Crash):
+            if not request.tuning_flags:
+                raise
+            plain = replace(request, tiling=lambda nest, vector_bytes: None, tuning_flags=())
+            return _generate(plain, metadata, progress, folder)
 
 
 @contextmanager
@@ -127,18 +135,11 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             module = ir.Module.parse(stream)
             if (step := source.check(module)) is not None:
                 _attach_metadata(module, metadata(step, source.copied))
-                untiled = _bytecode(module)
-                configured = configure(module, request.tiling)
-                tiled = _bytecode(module)
+                configure(module, request.tiling)
+                configured = _bytecode(module)
                 break
     progress("generating code with IREE")
-    try:
-        vmfb = _run_iree(tiled, request, folder, ["--compile-from=stream"])
-    except CodegenError:
-        if not configured:
-            raise
-        # Slower code is better than none, should IREE not like a tile size.
-        vmfb = _run_iree(untiled, request, folder, ["--compile-from=stream"])
+    vmfb = _run_iree(configured, request, folder, ["--compile-from=stream"])
     return Generated(vmfb, step.transient_bytes, source.copied)
 
 
@@ -173,7 +174,16 @@ class _Crash(Exception):
 def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str]) -> bytes:
     """One run of iree-compile in ``folder``; its output."""
     (folder / _INPUT).write_bytes(source)
-    command = ["iree-compile", _INPUT, "-o", _OUTPUT, *_COMMON_FLAGS, *request.flags, *phase]
+    command = [
+        "iree-compile",
+        _INPUT,
+        "-o",
+        _OUTPUT,
+        *_COMMON_FLAGS,
+        *request.flags,
+        *request.tuning_flags,
+        *phase,
+    ]
     if request.embed:
         command.append(f"--iree-parameter-import={request.scope}={_ARCHIVE}")
         command.append(f"--iree-parameter-import-maximum-size={_NO_LIMIT}")

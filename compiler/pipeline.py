@@ -170,7 +170,9 @@ def compile_program(
     _name_module(module)
     text = str(module.operation.get_asm(enable_debug_info=True))
     names = _state_arguments(described)
-    request = Request(text, flags, archive, SCOPE, parameters == "embedded", chosen.tiling)
+    request = Request(
+        text, flags, archive, SCOPE, parameters == "embedded", chosen.tiling, chosen.tuning_flags()
+    )
     generated = generate(
         request,
         lambda analysis, copied: _with_memory(described, analysis, [names[i] for i in copied]),

@@ -36,6 +36,10 @@ class Target(ABC):
     def compile_flags(self) -> list[str]:
         """The flags of ``iree-compile`` that select the target and how code is generated for it."""
 
+    def tuning_flags(self) -> list[str]:
+        """Flags that make faster code; a program that IREE cannot compile with them is compiled without."""
+        return []
+
     def tiling(self, nest: LoopNest, vector_bytes: int) -> Tiling | None:
         """How code for a loop nest is to be generated, or None to leave it to IREE."""
         return None

@@ -31,8 +31,6 @@ class CPU(Target):
             "--iree-hal-target-device=local",
             "--iree-hal-local-target-device-backends=llvm-cpu",
             f"--iree-llvmcpu-target-cpu={self.cpu}",
-            # Padding is part of the convolution that needs it, and no copy.
-            "--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops",
         ]
         if self.triple:
             flags.append(f"--iree-llvmcpu-target-triple={self.triple}")
@@ -43,3 +41,7 @@ class CPU(Target):
 
     def tiling(self, nest: LoopNest, vector_bytes: int) -> Tiling | None:
         return tiling(nest, vector_bytes)
+
+    def tuning_flags(self) -> list[str]:
+        # Padding is part of the convolution that needs it, and no copy.
+        return ["--iree-dispatch-creation-enable-fuse-padding-into-linalg-consumer-ops"]

@@ -23,4 +23,5 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     low, high = [0] * rank, [0] * rank
     for i in range(len(amounts) // 2):
         low[rank - 1 - i], high[rank - 1 - i] = amounts[2 * i], amounts[2 * i + 1]
-    return b.pad(b.operand(op, 0), low, high, float(constant(op.operation.operands[2])))
+    # Forward and backward pass share it: iree-compile cannot make it part of the convolution of one.
+    return b.barrier(b.pad(b.operand(op, 0), low, high, float(constant(op.operation.operands[2]))))

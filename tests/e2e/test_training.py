@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pock.compiler import SGD, Adam, AdamW, Lion, Optimizer, Scheme, TrainingProgram, TrainingTask, trace
@@ -112,6 +112,24 @@ _CASES = [
     ("tied", "full", Scheme.full()),
     ("tied", "rows", _rules(("embedding.weight", {"channels": "2:9"}), ("hidden.bias", "full"))),
 ]
+
+
+class _Padded(nn.Module):
+    """Padding of its own, as networks from TensorFlow have: forward and backward pass share it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 16, 3, stride=2), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.stem(F.pad(x, (0, 1, 0, 1)))
+        return self.head(y.relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def test_padding_that_both_passes_share(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    task = TrainingTask(_Padded(), (torch.randn(1, 3, 64, 64),), (torch.tensor([1]),), F.cross_entropy)
+    check_training(tmp_path, task, Scheme.full(), SGD(), _sgd(lr=0.05), lr=0.05)
 
 
 @pytest.mark.parametrize(("model", "name", "scheme"), _CASES, ids=[f"{m}-{n}" for m, n, _ in _CASES])

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,15 @@ def test_the_same_program_gives_the_same_bytes_in_any_process(temporary: Path, t
     )  # fmt: skip
     assert digests == {done.stdout.strip()}
     assert not list(temporary.iterdir()) and not list(elsewhere.iterdir())
+
+
+def test_what_makes_code_faster_is_left_out_where_iree_rejects_it(temporary: Path) -> None:
+    given = replace(
+        request(),
+        tuning_flags=["--no-such-flag"],
+        tiling=lambda nest, vector_bytes: pytest.fail("a dispatch is formed"),
+    )
+    assert generate(given, lambda analysis, copied: {"transient": analysis.transient_bytes}).vmfb == vmfb()
 
 
 def test_errors_carry_the_users_source_lines(temporary: Path, iree_compile: Callable[[str], Path]) -> None:
