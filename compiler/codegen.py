@@ -12,8 +12,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -208,20 +210,25 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
 
 def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
     """Run a tool of IREE's in ``folder``; its status and what it said."""
+    held: list[int] = []
     try:
         tool = find_tool(command[0])
-        # Its own temporary files go where they are cleared away, even if it is killed; by a name without
-        # spaces, which its linker takes for the ends of names.
-        process = subprocess.Popen(
-            [tool, *command[1:]], cwd=folder, env={**os.environ, "TMPDIR": "."},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, errors="replace",
-        )  # fmt: skip
     except ValueError as error:
         raise CodegenError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
+    try:
+        # Its own temporary files go where they are cleared away, even if it is killed; by a name without
+        # spaces, which its linker takes for the ends of names.
+        with _signals_held(held):
+            process = subprocess.Popen(
+                [tool, *command[1:]], cwd=folder, env={**os.environ, "TMPDIR": "."},
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                text=True, errors="replace",
+            )  # fmt: skip
     except OSError as error:
         raise CodegenError(f"cannot run iree-compile: {error.strerror}") from None
     try:
+        for number in held:
+            signal.raise_signal(number)
         _, stderr = process.communicate()
     except BaseException:
         # Nothing may write to the folder that is about to go.
@@ -229,6 +236,23 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
         process.wait()
         raise
     return process.returncode, stderr
+
+
+@contextmanager
+def _signals_held(held: list[int]) -> Iterator[None]:
+    """Collect signals that would raise, so that no process is started that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    raising = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in raising:
+        signal.signal(number, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in raising.items():
+            signal.signal(number, handler)
 
 
 def _errors(stderr: str) -> list[str]:
