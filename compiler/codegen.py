@@ -47,6 +47,9 @@ _DIAGNOSTIC = re.compile(r"^(?P<where>\S.*?): error: (?P<what>.+)$")
 #: What the linker misses are functions of the C library, which programs for devices do not have.
 _UNDEFINED = re.compile(r"undefined symbol: (\w+)")
 
+#: Of a kernel, in IREE's runtime (``IREE_HAL_MODULE_MAX_DESCRIPTOR_BINDING_COUNT``), which loads no other.
+_MOST_BINDINGS = 32
+
 #: Of one message of iree-compile, which may quote a whole operation.
 _LONGEST_MESSAGE = 300
 
@@ -136,6 +139,7 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
         with ir.Context():
             module = ir.Module.parse(stream)
             if (step := source.check(module)) is not None:
+                _check_bindings(module)
                 _attach_metadata(module, metadata(step, source.copied))
                 configure(module, request.tiling)
                 configured = _bytecode(module)
@@ -143,6 +147,32 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
     progress("generating code with IREE")
     vmfb = _run_iree(configured, request, folder, ["--compile-from=stream"])
     return Generated(vmfb, step.transient_bytes, source.copied)
+
+
+def _check_bindings(module: ir.Module) -> None:
+    """Raise ``CodegenError`` if a kernel uses more buffers than the runtime binds.
+
+    IREE computes single numbers that stand side by side in one kernel, however many they are, and each
+    result is a buffer.
+    """
+    for op in module.body.operations:
+        if op.operation.name == "stream.executable":
+            for name, function in _kernels(op.operation):
+                count = sum(str(a.type) == "!stream.binding" for a in function.regions[0].blocks[0].arguments)
+                if count > _MOST_BINDINGS:
+                    raise CodegenError(
+                        f"kernel @{name} uses {count} buffers; IREE's runtime binds {_MOST_BINDINGS}: "
+                        "it computes many single numbers; stack them before computing with them"
+                    )
+
+
+def _kernels(executable: Any) -> Iterator[tuple[str, Any]]:
+    """The functions of an executable at the stream phase, with their names."""
+    for op in executable.regions[0].blocks[0].operations:
+        if op.operation.name == "builtin.module":
+            for inner in op.operation.regions[0].blocks[0].operations:
+                if inner.operation.name == "func.func":
+                    yield ir.StringAttr(inner.operation.attributes["sym_name"]).value, inner.operation
 
 
 def _bytecode(module: ir.Module) -> bytes:

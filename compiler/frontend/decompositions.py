@@ -45,6 +45,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
             aten.acosh.default: _widened(_acosh),
             aten.asinh.default: _widened(_asinh),
             aten.atanh.default: _widened(_atanh),
+            aten.sigmoid.default: _sigmoid,
             aten.sinh.default: _widened(_sinh),
             aten.log10.default: _widened(lambda x: torch.log(x) * _LOG10_E),
             aten.elu.default: _elu,
@@ -303,6 +304,12 @@ def _acosh(x: Tensor) -> Tensor:
     near = torch.log1p(over + torch.sqrt(over * (over + 2)))
     near = torch.where(x < 1, float("nan"), near)
     return torch.where(large, torch.log(x) + _LN_2, near)
+
+
+def _sigmoid(x: Tensor) -> Any:
+    """In f32 for 16-bit floats: its derivative takes it from 1, which leaves a few bits of a rounded one."""
+    known = _accumulation(x.dtype) is x.dtype
+    return NotImplemented if known else torch.sigmoid(x.to(torch.float32)).to(x.dtype)
 
 
 def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Tensor:

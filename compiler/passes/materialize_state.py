@@ -294,15 +294,25 @@ def _apart(builder: LinalgBuilder, values: Sequence[_Initial]) -> list[ir.Value]
     IREE gives equal values one buffer, as all momenta of one shape and all biases of zero are. What has been
     through a barrier is equal to nothing: a single element of each tensor, which is put back into a copy.
     """
-    parts = [value.part for value in values]
-    if not parts:
-        return []
-    barrier = builder.create("util.optimization_barrier", parts, [part.type for part in parts])
-    opaque = barrier if isinstance(barrier, list) else [barrier]
+    parts = [[v.part for v in values if (v.tensor is None) is scalar] for scalar in (False, True)]
+    opaque = {part: made for group in parts for part, made in _through_barrier(builder, group)}
     return [
-        _filled(builder, value.type, part) if value.tensor is None else _inserted(builder, part, value.tensor)
-        for value, part in zip(values, opaque, strict=True)
+        _filled(builder, v.type, opaque[v.part])
+        if v.tensor is None
+        else _inserted(builder, opaque[v.part], v.tensor)
+        for v in values
     ]
+
+
+def _through_barrier(builder: LinalgBuilder, values: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
+    """Each of ``values`` with what it is behind their barrier.
+
+    They are all tensors or all scalars: IREE fails on a barrier in which a tensor follows a scalar.
+    """
+    if not values:
+        return []
+    barrier = builder.create("util.optimization_barrier", values, [value.type for value in values])
+    return list(zip(values, barrier if isinstance(barrier, list) else [barrier], strict=True))
 
 
 def _filled(builder: LinalgBuilder, type_: ir.RankedTensorType, scalar: ir.Value) -> ir.Value:

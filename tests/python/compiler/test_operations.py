@@ -186,11 +186,8 @@ BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-#: Those that torch-mlir or IREE get wrong, or that hide NaN there.
-MENDED = (
-    "relu6", "elu", "hardsigmoid", "hardswish", "exp2", "log10", "sin", "cos", "tan", "sinh",
-    "asinh", "acosh", "atanh", "nan_to_num", "isfinite", "clamp", "clamp_min", "clamp_max", "self",
-)  # fmt: skip
+#: Of each kind that torch-mlir or IREE get wrong, or that hide NaN there, one.
+MENDED = ("elu", "hardswish", "exp2", "log10", "sin", "tan", "sinh", "asinh", "nan_to_num", "clamp", "self")
 
 
 def unary(values: Tensor, names: Sequence[str]) -> list[Case]:
@@ -229,8 +226,8 @@ def binary(names: Sequence[str]) -> list[Case]:
 
 
 def test_mended(tmp_path: Path) -> None:
-    names = ("atan2", "maximum", "minimum", "fmod", "floor division", "clamp", "logaddexp", "broadcast")
-    check([*unary(VALUES, MENDED), *gelus()[:2], *binary(names), *losses()], tmp_path)
+    names = ("atan2", "maximum", "floor division", "logaddexp")
+    check([*unary(VALUES, MENDED), *gelus()[:1], *binary(names), *losses()], tmp_path)
 
 
 @pytest.mark.slow
@@ -249,8 +246,8 @@ BASES = (0.0, -0.0, INF, -INF, NAN, 2.0, -2.0, -8.0, 0.5, 1.0, -1.0, 3e38, 1e-30
 EXPONENTS = (0.0, -0.0, INF, -INF, NAN, 2.0, 3.0, -2.0, -3.0, 0.5, -0.5, 1 / 3, 1.0, -1.0, 1e10, 101.0, 2.5)
 
 
-FEW_EXPONENTS, FEW_BASES = (2, -1, 1 / 3, -101, INF), (0.0, -2.0, 0.5)
-MORE_EXPONENTS, MORE_BASES = (0, 1, 3, -2, 0.5, -0.5, 2.5, 101, -INF, NAN), (2.0, 1.0, -1.0, INF, 2, -8.0)
+EVERY_EXPONENT = (0, 1, 2, 3, -1, -2, 0.5, -0.5, 1 / 3, 2.5, 101, -101, INF, -INF, NAN)
+EVERY_BASE = (0.0, 2.0, -2.0, 0.5, 1.0, -1.0, INF, 2, -8.0)
 
 
 def powers(exponents: Sequence[float], bases: Sequence[float]) -> list[Case]:
@@ -265,7 +262,7 @@ def powers(exponents: Sequence[float], bases: Sequence[float]) -> list[Case]:
 
 @pytest.mark.slow
 def test_powers(tmp_path: Path) -> None:
-    check(powers(MORE_EXPONENTS, MORE_BASES), tmp_path)
+    check(powers(EVERY_EXPONENT, EVERY_BASE), tmp_path)
 
 
 def integers() -> list[Case]:
@@ -294,16 +291,19 @@ def integers() -> list[Case]:
 
 
 def test_powers_and_integers(tmp_path: Path) -> None:
-    check([*powers(FEW_EXPONENTS, FEW_BASES), *integers()], tmp_path)
+    check([*powers((-1, 1 / 3), (-2.0,)), *integers()], tmp_path)
 
 
 # -- constants ----------------------------------------------------------------------------------
 
 
-def compared(constant: Tensor, number: float) -> Callable[[Tensor], Tensor]:
+def compared(constant: Tensor) -> Callable[[Tensor], Tensor]:
+    """Every relation of a constant to some numbers, a bit each."""
+
     def function(x: Tensor) -> Tensor:
         relations = (torch.lt, torch.le, torch.gt, torch.ge, torch.eq, torch.ne)
-        return x * sum(2**i * r(constant, number) for i, r in enumerate(relations))
+        pairs = [(relation, number) for number in (1, -1, 1.5) for relation in relations]
+        return x * sum(2**i * relation(constant, number) for i, (relation, number) in enumerate(pairs))
 
     return function
 
@@ -313,18 +313,15 @@ def test_constants_are_compared_as_pytorch_does(tmp_path: Path) -> None:
         torch.tensor([0.0, 1.0, 1.5, -1.5]), torch.tensor([True, False]), torch.tensor([5, -1]),
         torch.tensor([200, 0], dtype=torch.uint8),
     ]  # fmt: skip
-    cases = [
-        Case(f"{c.dtype} with {number}", compared(c, number), (torch.ones(len(c)),))
-        for c in constants
-        for number in (1, -1, 1.5)
-    ]
+    cases = [Case(f"{c.dtype}", compared(c), (torch.ones(len(c)),)) for c in constants]
     cases.append(Case("ones", lambda x: (torch.ones(4) == 1) * x, (torch.ones(4),)))
-    cases.append(
-        Case("embedding", lambda a, b: F.cosine_embedding_loss(a, b, torch.ones(3)), (
-            torch.linspace(-1, 1, 12).view(3, 4), torch.linspace(-1, 2, 12).view(3, 4).square()
-        ), 16)
-    )  # fmt: skip
     check(cases, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_loss_that_compares_constants(tmp_path: Path) -> None:
+    pairs = torch.linspace(-1, 1, 12).view(3, 4), torch.linspace(-1, 2, 12).view(3, 4).square()
+    check([Case("embedding", lambda a, b: F.cosine_embedding_loss(a, b, torch.ones(3)), pairs, 16)], tmp_path)
 
 
 # -- every dtype --------------------------------------------------------------------------------
@@ -340,6 +337,6 @@ def test_narrow_floats(dtype: torch.dtype, tmp_path: Path) -> None:
     bases, exponents = grid(BASES[:11], EXPONENTS[:12])
     cases.append(Case("pow", torch.pow, (bases.to(dtype), exponents.to(dtype))))
     cases += [Case(n, BINARY[n], tuple(p.to(dtype) for p in PAIRS)) for n in ("maximum", "atan2", "clamp")]
-    # IREE fuses what loads 16-bit parameters, up to more buffers than a dispatch may have.
+    # IREE's runtime binds 32 buffers to a kernel, and the f32 of every case's sum is written by one.
     for start in range(0, len(cases), 16):
         check(cases[start : start + 16], tmp_path)

@@ -4,6 +4,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from pock.compiler import (
     trace,
 )
 from pock.compiler.analysis.declared import symbol_of
+from pock.compiler.codegen import CodegenError
 from pock.compiler.errors import PassFailure, PockError, UsageError
 from pock.compiler.lowering import LoweringError
 from pock.compiler.opt import parse_module, run_pipeline
@@ -404,6 +406,19 @@ def test_a_target_without_double_precision_says_what_is(target: str) -> None:
         f"target '{target}' does not compute in float64, which is the dtype of input 'x', output 'output', "
         "parameter 'layers.0.weight' and 3 more; convert the task to float32"
     )
+
+
+def test_a_kernel_of_more_buffers_than_the_runtime_binds_is_refused() -> None:
+    model, x = nn.Linear(5, 33).half(), torch.ones(4, 5, dtype=torch.float16)
+
+    def loss_of(rows: Callable[[list[Tensor]], Tensor]) -> TrainingTask:
+        return TrainingTask(model, (x,), (), lambda y: rows([row.sum() for row in y.T]).sum())
+
+    with pytest.raises(CodegenError) as raised:
+        compile_program(trace(loss_of(lambda rows: torch.stack([row.float() for row in rows]))))
+    message = r"kernel @step_\w+ uses \d+ buffers; IREE's runtime binds 32: .*; stack them before .*"
+    assert re.fullmatch(message, str(raised.value))
+    compile_program(trace(loss_of(lambda rows: torch.stack(rows).float())))
 
 
 def test_a_function_without_double_precision_is_named() -> None:

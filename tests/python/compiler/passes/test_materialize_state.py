@@ -18,7 +18,7 @@ from pock.dialects import sparsebp
 
 ODD = 'layers.0."quoted" \\ 100%\t\N{SNOWMAN}'
 SHAPES = {
-    "a": "2x3xf32", "b": "2x3xf32", "c": "6xf32", "scalar": "f32", "one": "1xf32", "half": "2x3xbf16",
+    "scalar": "f32", "a": "2x3xf32", "b": "2x3xf32", "c": "6xf32", "one": "1xf32", "half": "2x3xbf16",
     ODD: "2xf32",
 }  # fmt: skip
 DTYPES = {"f32": np.dtype(np.float32), "bf16": np.dtype(ml_dtypes.bfloat16)}
