@@ -94,6 +94,14 @@ class TorchBuilder:
             return self.float(value)
         return self.int_list(list(value))
 
+    def i64(self, value: builtins.int) -> ir.Attribute:
+        """An attribute of type i64."""
+        return ir.IntegerAttr.get(ir.IntegerType.get_signless(64, self.context), value)
+
+    def int_arrays(self, **arrays: Sequence[builtins.int]) -> dict[str, ir.Attribute]:
+        """Attributes like ``array<i64: 1, 2>``, by name."""
+        return {name: ir.DenseI64ArrayAttr.get(list(values), self.context) for name, values in arrays.items()}
+
     def aten(self, name: str, *operands: Any, shape: Sequence[builtins.int], element: str) -> ir.Value:
         """``torch.aten.<name>`` with one tensor result; Python values become constants."""
         values = [self.argument(operand) for operand in operands]
@@ -172,6 +180,11 @@ def defining_op(value: ir.Value) -> Any | None:
     """The operation that defines ``value``, or None for a block argument."""
     owner = value.owner
     return None if isinstance(owner, ir.Block) else owner
+
+
+def widen(values: list[int], rank: int) -> list[int]:
+    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
+    return values * rank if len(values) == 1 else values
 
 
 class NotConstant(ValueError):

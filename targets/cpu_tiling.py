@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Tile sizes for loops on CPUs, where IREE's own choice is poor.
 
-Found by measurement on x86-64 with AVX-512, single-threaded, f32, against MKL (ms; M x N x K):
+What ``OPENBLAS_NUM_THREADS=1 python -m pock.benchmarks.tiles`` printed on x86-64 with AVX-512 (ms, one core,
+f32; ``k, m`` is a left operand that is transposed; other processes were running):
 
-| loops | IREE's choice | here | MKL |
-| --- | --- | --- | --- |
-| product, 1024 x 1536 x 384 | 12.7 | 8.7 | 6.9 |
-| product, 8192 x 256 x 64 | 2.3 | 2.0 | 1.6 |
-| product, 128 x 512 x 4608 | 25.7 | 5.2 | 4 |
-| 3x3 convolution, 8 x 32 x 32 x 64 to 64 | 6.0 | 4.1 | 3.6 |
-| product, 49 x 160 x 960 | 0.54 | 0.10 | |
-| transposed left, 256 x 64 x 8192 | 8.8 | 2.2 | 1.8 |
-| transposed left, 1536 x 384 x 1024 | 24.6 | 11.8 | 7.8 |
-| transposed left, 96 x 16 x 32768 | 3.7 | 1.0 | 0.9 |
+| M x N x K | left | IREE's choice | here | NumPy |
+| --- | --- | --- | --- | --- |
+| 1024 x 1536 x 384 | m, k | 12.77 | 8.42 | 8.30 |
+| 8192 x 256 x 64 | m, k | 2.44 | 1.86 | 2.25 |
+| 128 x 512 x 4608 | m, k | 43.51 | 4.53 | 8.69 |
+| 49 x 160 x 960 | m, k | 0.42 | 0.08 | 0.12 |
+| 256 x 64 x 8192 | k, m | 16.35 | 2.01 | 2.27 |
+| 1536 x 384 x 1024 | k, m | 22.31 | 9.93 | 7.68 |
+| 96 x 16 x 32768 | k, m | 2.91 | 0.88 | 1.42 |
 
 What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no rows of a tile are cut off
 at the end (then it takes three times as long); and where rows of an operand lie far apart, a block

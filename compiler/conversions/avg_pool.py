@@ -11,7 +11,7 @@ import numpy as np
 from torch_mlir import ir
 from torch_mlir.dialects import arith
 
-from pock.compiler.torch_ir import constant
+from pock.compiler.torch_ir import constant, widen
 from pock.dialects.sparsebp.avg_pool_grad import window as window_of
 from pock.dialects.sparsebp.layout import to_first, to_last
 from pock.dialects.sparsebp.window import Window
@@ -19,7 +19,7 @@ from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder, convert_scalar, shape
 from .layout import in_layout, over_space, spatial_size
-from .patches import MOST_TAPS, fit, letters, taps, unpadded, view_subscripts, views, widen
+from .patches import MOST_TAPS, fit, letters, taps, unpadded, view_subscripts, views
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -35,10 +35,10 @@ def convert_aten(op: Any, b: LinalgBuilder) -> ir.Value:
     """``torch.aten.avg_pool2d`` and its kin, which take inputs without a batch too."""
     _, kernel, stride, padding, _, include_pad, *divisor = op.operation.operands
     rank = int(op.operation.name.removeprefix("torch.aten.avg_pool")[0])
-    size = widen(constant(kernel), rank)
+    size = tuple(widen(constant(kernel), rank))
     # No stride means the kernel's size.
-    step = widen(constant(stride), rank) or size
-    window = Window(size, step, widen(constant(padding), rank), (1,) * rank)
+    step = tuple(widen(constant(stride), rank)) or size
+    window = Window(size, step, tuple(widen(constant(padding), rank)), (1,) * rank)
     override = (constant(divisor[0]) if divisor else None) or 0
     out, x = shape_of(op.operation.results[0].type)[-rank:], b.operand(op, 0)
     batched = len(shape(x)) == rank + 2

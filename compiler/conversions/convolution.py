@@ -7,13 +7,13 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import arith
 
-from pock.compiler.torch_ir import constant
+from pock.compiler.torch_ir import constant, widen
 from pock.dialects.sparsebp.window import Window
 
 from .builder import LinalgBuilder, convert_scalar, shape
 from .convolve import convolve
 from .layout import in_layout, over_space
-from .patches import letters, widen
+from .patches import letters
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -31,7 +31,7 @@ def convert_aten(op: Any, b: LinalgBuilder) -> ir.Value | None:
     x, weight = over_space(op, 0, b), b.operand(op, 1)
     kernel = tuple(shape(weight)[2:])
     rank = len(kernel)
-    window = Window(kernel, *(widen(constant(v), rank) for v in (stride, padding, dilation)))
+    window = Window(kernel, *(tuple(widen(constant(v), rank)) for v in (stride, padding, dilation)))
     y = convolve(b, x, weight, window, constant(groups))
     if str(bias.type) != "!torch.none":
         y = _add_bias(b, y, b.operand(op, 2))

@@ -22,11 +22,6 @@ def letters(prefix: str, rank: int) -> list[str]:
     return [f"{prefix}{i}" for i in range(rank)]
 
 
-def widen(values: list[int], rank: int) -> tuple[int, ...]:
-    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
-    return tuple(values * rank if len(values) == 1 else values)
-
-
 def taps(window: Window) -> str:
     """The subscripts of what windows at ``o0``, … read with taps ``k0``, …: ``o0*2+k0*1 o1*2+k1*1``."""
     return " ".join(

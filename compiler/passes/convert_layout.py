@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, functions, operations
+from pock.compiler.torch_ir import (
+    NotConstant,
+    TorchBuilder,
+    constant,
+    defining_op,
+    functions,
+    operations,
+    widen,
+)
 from pock.dialects.sparsebp.layout import CHANNELS_LAST, OVER_SPACE, is_channels_last, to_first, to_last
 from pock.dialects.types import NotAStaticTensor, element_of, is_vtensor, shape_of, vtensor
 
@@ -256,26 +264,16 @@ def _spatial(f: _Function, op: Any, b: TorchBuilder) -> bool:
     return True
 
 
-def _integers(b: TorchBuilder, **lists: Sequence[int]) -> dict[str, ir.Attribute]:
-    return {name: ir.DenseI64ArrayAttr.get(list(values), b.context) for name, values in lists.items()}
-
-
-def _widened(value: ir.Value, rank: int) -> list[int]:
-    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
-    values: list[int] = constant(value)
-    return values * rank if len(values) == 1 else values
-
-
 def _convolution(f: _Function, op: Any, b: TorchBuilder) -> bool:
     x, weight, bias, stride, padding, dilation, transposed, _, groups = op.operation.operands
     rank = len(shape_of(weight.type)) - 2
     if constant(transposed) or len(shape_of(x.type)) != rank + 2:
         return False
     names = {"stride": stride, "padding": padding, "dilation": dilation}
-    window = _integers(b, **{name: _widened(value, rank) for name, value in names.items()})
+    window = b.int_arrays(**{name: widen(constant(value), rank) for name, value in names.items()})
     attributes = {
         **window,
-        "groups": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), constant(groups)),
+        "groups": b.i64(constant(groups)),
         CHANNELS_LAST: ir.UnitAttr.get(b.context),
     }
     old = op.operation.results[0]
@@ -289,13 +287,15 @@ def _avg_pool(f: _Function, op: Any, b: TorchBuilder) -> bool:
     rank = int(op.operation.name.removeprefix("torch.aten.avg_pool")[0])
     if len(shape_of(x.type)) != rank + 2:
         return False
-    size = _widened(kernel, rank)
-    window = _integers(b, kernel=size, stride=_widened(stride, rank) or size, padding=_widened(padding, rank))
+    size = widen(constant(kernel), rank)
+    window = b.int_arrays(
+        kernel=size, stride=widen(constant(stride), rank) or size, padding=widen(constant(padding), rank)
+    )
     override = (constant(divisor[0]) if divisor else None) or 0
     attributes = {
         **window,
         "count_include_pad": ir.BoolAttr.get(constant(include_pad), b.context),
-        "divisor_override": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), override),
+        "divisor_override": b.i64(override),
         CHANNELS_LAST: ir.UnitAttr.get(b.context),
     }
     old = op.operation.results[0]
@@ -452,7 +452,7 @@ def _select_channels(f: _Function, op: Any, b: TorchBuilder, force: bool = False
     old, given = op.operation.results[0], op.operation.attributes
     axis = _order(len(shape_of(x.type))).index(ir.IntegerAttr(given["axis"]).value)
     attributes = {
-        "axis": ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), axis),
+        "axis": b.i64(axis),
         "mask": given["mask"],
     }
     f.last[old] = b.create(op.operation.name, [f.of(x)], [_as_last(old.type, b)], attributes)

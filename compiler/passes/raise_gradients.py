@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch_mlir import ir
 
-from pock.compiler.torch_ir import DTYPE_CODE, TorchBuilder, constant, functions, operations
+from pock.compiler.torch_ir import DTYPE_CODE, TorchBuilder, constant, functions, operations, widen
 from pock.dialects.sparsebp.window import Window
 from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
 
@@ -71,19 +71,6 @@ def _aten_name(op: Any) -> str:
 # Windows.
 
 
-def _widen(values: list[int], rank: int) -> list[int]:
-    """A window parameter with an entry for each dimension: PyTorch lets one number stand for all."""
-    return values * rank if len(values) == 1 else values
-
-
-def _ints(b: TorchBuilder, **arrays: Sequence[int]) -> dict[str, ir.Attribute]:
-    return {name: ir.DenseI64ArrayAttr.get(list(values), b.context) for name, values in arrays.items()}
-
-
-def _i64(b: TorchBuilder, value: int) -> ir.Attribute:
-    return ir.IntegerAttr.get(ir.IntegerType.get_signless(64, b.context), value)
-
-
 def _batched(value: ir.Value, rank: int, b: TorchBuilder) -> ir.Value:
     """``value`` with a batch dimension of 1 in front if it has ``rank`` spatial dimensions and none."""
     shape = shape_of(value.type)
@@ -121,12 +108,12 @@ class _Convolution:
     def of(
         stride: ir.Value, padding: ir.Value, dilation: ir.Value, groups: ir.Value, rank: int
     ) -> "_Convolution":
-        s, p, d = (_widen(constant(v), rank) for v in (stride, padding, dilation))
+        s, p, d = (widen(constant(v), rank) for v in (stride, padding, dilation))
         return _Convolution(s, p, d, constant(groups))
 
     def attributes(self, b: TorchBuilder) -> dict[str, ir.Attribute]:
-        window = _ints(b, stride=self.stride, padding=self.padding, dilation=self.dilation)
-        return window | {"groups": _i64(b, self.groups)}
+        window = b.int_arrays(stride=self.stride, padding=self.padding, dilation=self.dilation)
+        return window | {"groups": b.i64(self.groups)}
 
     def forward(self, b: TorchBuilder, x: ir.Value, weight: ir.Value) -> ir.Value:
         zeros = [0] * len(self.stride)
@@ -151,7 +138,7 @@ def _surplus(output_padding: ir.Value, stride: Sequence[int]) -> list[int]:
 
     Output padding may exceed the stride where the dilation does.
     """
-    padding = _widen(constant(output_padding), len(stride))
+    padding = widen(constant(output_padding), len(stride))
     return [extra // s for extra, s in zip(padding, stride, strict=True)]
 
 
@@ -226,12 +213,12 @@ def _pool_window(
     rank: int,
 ) -> dict[str, ir.Attribute]:
     """The window attributes of a pooling operation; no stride means the kernel's size."""
-    size = _widen(constant(kernel), rank)
-    window = {"kernel": size, "stride": _widen(constant(stride), rank) or size}
-    window["padding"] = _widen(constant(padding), rank)
+    size = widen(constant(kernel), rank)
+    window = {"kernel": size, "stride": widen(constant(stride), rank) or size}
+    window["padding"] = widen(constant(padding), rank)
     if dilation is not None:
-        window["dilation"] = _widen(constant(dilation), rank)
-    return _ints(b, **window)
+        window["dilation"] = widen(constant(dilation), rank)
+    return b.int_arrays(**window)
 
 
 def _max_pool_arguments(op: Any, b: TorchBuilder) -> tuple[ir.Value, dict[str, ir.Attribute]] | None:
@@ -243,7 +230,7 @@ def _max_pool_arguments(op: Any, b: TorchBuilder) -> tuple[ir.Value, dict[str, i
     window = _adaptive_window(
         shape_of(operands[0].type)[-rank:], shape_of(op.operation.results[0].type)[-rank:]
     )
-    return None if window is None else (operands[0], _ints(b, **window, dilation=[1] * rank))
+    return None if window is None else (operands[0], b.int_arrays(**window, dilation=[1] * rank))
 
 
 def _rank(name: str) -> int:
@@ -312,7 +299,7 @@ def _avg_pool_grad(
     result = vtensor((*shape_of(grad.type)[:2], *shape_of(type_)[-rank:]), element_of(type_), b.context)
     attributes = window | {
         "count_include_pad": ir.BoolAttr.get(include_pad, b.context),
-        "divisor_override": _i64(b, divisor),
+        "divisor_override": b.i64(divisor),
     }
     return _as(b.create("sparsebp.avg_pool_grad", [grad], [result], attributes), type_, b)
 
@@ -338,7 +325,7 @@ def _adaptive_avg_pool_backward(op: Any, b: TorchBuilder) -> Results:
     window = _adaptive_window(source, output)
     if window is None:
         return [_along_each(b, grad, [_averaging(n, m) for n, m in zip(source, output, strict=True)])]
-    return [_avg_pool_grad(op, grad, _ints(b, **window), True, 0, b)]
+    return [_avg_pool_grad(op, grad, b.int_arrays(**window), True, 0, b)]
 
 
 def _averaging(size: int, outputs: int) -> "np.ndarray[Any, Any]":
@@ -390,8 +377,8 @@ def _literal(b: TorchBuilder, values: "np.ndarray[Any, Any]", element: str) -> i
 def _embedding_backward(op: Any, b: TorchBuilder) -> Results:
     grad, indices, _, padding_idx, scale_grad_by_freq = op.operation.operands
     attributes = {
-        "first_row": _i64(b, 0),
-        "padding_idx": _i64(b, constant(padding_idx)),
+        "first_row": b.i64(0),
+        "padding_idx": b.i64(constant(padding_idx)),
         "scale_grad_by_freq": ir.BoolAttr.get(constant(scale_grad_by_freq), b.context),
     }
     type_ = op.operation.results[0].type
