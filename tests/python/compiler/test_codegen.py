@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from iree.compiler.tools.binaries import find_tool
 
 from pock.compiler import codegen
 from pock.compiler.codegen import CodegenError, Request, generate
@@ -158,7 +159,8 @@ def test_a_crash_can_be_reproduced(
     command = shlex.split((folder / "command.txt").read_text())
     # What the command names is in the folder: it can be run there.
     tool.unlink()
-    again = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    installed = find_tool(command[0])  # the environment of the tests need not be on PATH
+    again = subprocess.run([installed, *command[1:]], cwd=folder, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert (folder / "output").stat().st_size > 0
     assert (folder / "input.mlir").read_text() == MODULE
