@@ -89,7 +89,7 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
         return Result(files)
     if request.emit != Emit.VMFB:
         progress(f"running passes up to '{request.emit}'")
-        write_bytes(request.output, emit(program, Emit(request.emit), scheme, optimizer).encode())
+        write_bytes(request.output, emit(program, Emit(request.emit), scheme, optimizer, target).encode())
         return Result(files)
     artifact = compile_program(
         program, scheme, optimizer, target, request.parameters, request.output, progress=progress

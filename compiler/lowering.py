@@ -52,12 +52,14 @@ class LoweringError(PockError):
     """Operations that have no lowering to linalg."""
 
 
-def lower(module: ir.Module) -> None:
+def lower(module: ir.Module, panel: int = 0) -> None:
     """Lower a program whose updates are arithmetic to linalg on tensors.
+
+    ``panel`` is the target's (see ``Target.panel``).
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
-    run_pipeline(module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg()])
+    run_pipeline(module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg(panel)])
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:

@@ -74,8 +74,10 @@ def storable(target: Target) -> list[PipelineStage]:
     return [WidenBits(target.storage_bits)] if target.storage_bits > 8 else []
 
 
-def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer) -> str:
-    """The program as MLIR text at a stage before ``vmfb``."""
+def emit(
+    program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer, target: str | Target = "cpu"
+) -> str:
+    """The program as MLIR text at a stage before ``vmfb``; for ``target``, which shows from ``linalg`` on."""
     module = program.copy_module()
     if stage is not Emit.TORCH:
         run_pipeline(module, masked(scheme))
@@ -83,7 +85,7 @@ def emit(program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optim
         run_pipeline(module, pruned())
     if stage is Emit.LINALG:
         run_pipeline(module, trained(optimizer))
-        lower(module)
+        lower(module, _target(target).panel)
     return str(module)
 
 
@@ -161,7 +163,7 @@ def compile_program(
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
     progress("lowering to linalg")
-    lower(module)
+    lower(module, chosen.panel)
     run_pipeline(module, storable(chosen))
     values = _needed(program, module)
     flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]

@@ -19,6 +19,9 @@ DTYPE_CODE = {
     "ui8": 0, "si8": 1, "si16": 2, "si32": 3, "si64": 4, "f16": 5, "f32": 6, "f64": 7, "i1": 11, "bf16": 15,
 }  # fmt: skip
 
+#: Operations that reorder dimensions
+PERMUTATIONS = ("torch.aten.permute", "torch.aten.t", "torch.aten.transpose.int")
+
 Number = int | float
 
 
@@ -210,6 +213,30 @@ def constant(value: ir.Value) -> Any:
         if name == "torch.prim.ListConstruct":
             return [constant(operand) for operand in op.operation.operands]
     raise NotConstant(f"operand is not a constant but {name}")
+
+
+def permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
+    """The value that ``value`` is a permutation of, and the order of its dimensions; else itself, in order.
+
+    Raises ``NotAStaticTensor`` for what has no known shape.
+    """
+    op, order = defining_op(value), list(range(len(shape_of(value.type))))
+    name = "" if op is None else op.operation.name
+    if op is None or name not in PERMUTATIONS:
+        return value, order
+    source, *arguments = op.operation.operands
+    try:
+        given = [constant(argument) for argument in arguments]
+    except NotConstant:
+        return value, order
+    if name == "torch.aten.permute":
+        order = [d % len(order) for d in given[0]]
+    elif name == "torch.aten.t":
+        order.reverse()
+    else:
+        i, j = (d % len(order) for d in given)
+        order[i], order[j] = order[j], order[i]
+    return source, order
 
 
 def functions(module: ir.Module) -> dict[str, Any]:

@@ -32,6 +32,11 @@ class Target(ABC):
         """The width of the narrowest integers that programs of the target load and store."""
         return 8
 
+    @property
+    def panel(self) -> int:
+        """Columns of the panels into which matrices are packed for products; 0 leaves them rows."""
+        return 0
+
     @abstractmethod
     def compile_flags(self) -> list[str]:
         """The flags of ``iree-compile`` that select the target and how code is generated for it."""

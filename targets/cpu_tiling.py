@@ -32,6 +32,9 @@ _CONVOLUTION = "#iree_cpu.pipeline<ConvTileAndDecomposeExpert>"
 #: of more than 32 KiB.
 _KEPT = 64 * 64
 
+#: Elements of a right operand of which no rows displace others in a cache of 2 MiB.
+_CACHED = 1 << 20
+
 #: Steps of a reduction that are unrolled.
 _UNROLLED = 4
 
@@ -65,7 +68,8 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
     if n in left or right[-1] != n or k not in left or k not in right:
         return None
     rows = [d for d in output if d in left and d not in right and nest.sizes[d] > 1]
-    if any(d not in left for d in output if d != n and d in right) or len(rows) != 1:
+    panels = [d for d in output if d != n and d in right and d not in left]
+    if len(rows) != 1 or len(panels) > 1:
         return None
     m, sizes = rows[0], nest.sizes
     tile_m = _divisor(sizes[m], (8, 7, 9, 10, 11, 6, 5, 4))
@@ -76,20 +80,28 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
     unrolled = _UNROLLED if tile_n > 1 and sizes[k] % _UNROLLED == 0 else 1
     if tile_n == 1:
         tile_n = 2 * lanes if sizes[n] > 2 * lanes else lanes
+    loops = range(len(sizes))
+    one = {d: 1 for d in output if d not in (m, n)}
     far = left[-1] != k
-    block = _divisor(sizes[k], (256, 64) if not far else (64, 128, 96, 48, 32)) if sizes[k] >= 512 else 1
-    if block > 1:
+    if panels:
+        block = 1
+        span_n = sizes[n]
+        span_m = _largest(sizes[m], tile_m, 128)
+        one[panels[0]] = _divisor(sizes[panels[0]], (2,))
+    elif sizes[k] >= 512 and (far or sizes[k] * sizes[n] >= _CACHED):
+        block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far else (256, 64))
         span_n = _largest(sizes[n], tile_n, 64) if sizes[n] % tile_n == 0 else tile_n
         span_m = _largest(sizes[m], tile_m, min(_KEPT // span_n, 128))
     else:
-        span_n = _largest(sizes[n], tile_n, 256) if sizes[n] % tile_n == 0 else 4 * tile_n
+        block = 1
+        most = 64 if sizes[k] > 1024 else 256
+        span_n = _largest(sizes[n], tile_n, most) if sizes[n] % tile_n == 0 else 4 * tile_n
         span_m = _largest(sizes[m], tile_m, 128)
-    loops = range(len(sizes))
-    one = {d: 1 for d in output if d not in (m, n)}
+    tiles = {**dict.fromkeys(one, 1), m: tile_m, n: tile_n}
     config = [
         ("distribution", {**one, m: span_m, n: span_n}),
         ("cache_reduction", {k: block} if block > 1 else {}),
-        ("vector_common_parallel", {**one, m: tile_m, n: tile_n}),
+        ("vector_common_parallel", tiles),
         ("vector_reduction", {k: unrolled}),
     ]
     return Tiling(_lowering_config(config, loops), _DOUBLE_TILING)
@@ -135,7 +147,7 @@ def _column_sums(nest: LoopNest, lanes: int) -> Tiling | None:
     if math.prod(nest.sizes[d] for d in output[:-1]) > 1:
         return None
     # Of one input, vectors that are no power of two long are taken apart element by element.
-    most = (4, 2, 1) if len(wide) == 1 else range(6, 0, -1)
+    most = (8, 4, 2, 1) if len(wide) == 1 else range(8, 0, -1)
     tile = _divisor(nest.sizes[c], (n * lanes for n in most))
     if tile == 1:
         return None

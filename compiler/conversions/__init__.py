@@ -52,11 +52,14 @@ _REGISTRY = {
     "torch.aten.maximum": "clamp:convert",
     "torch.aten.minimum": "clamp:convert_max",
     "torch.aten.mm": "matmul:convert",
+    "torch.aten.permute": "permute:convert",
     "torch.aten.pow.Scalar": "power:convert",
     "torch.aten.pow.Tensor_Scalar": "power:convert",
     "torch.aten.pow.Tensor_Tensor": "power:convert",
     "torch.aten.sin": "sine:sine",
+    "torch.aten.t": "permute:convert",
     "torch.aten.tan": "sine:tangent",
+    "torch.aten.transpose.int": "permute:convert",
 }
 
 

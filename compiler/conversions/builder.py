@@ -78,10 +78,14 @@ class Access:
 
 
 class LinalgBuilder(TorchBuilder):
-    """Creates linalg, tensor and arith operations before ``anchor``, on builtin tensors."""
+    """Creates linalg, tensor and arith operations before ``anchor``, on builtin tensors.
 
-    def __init__(self, anchor: Any) -> None:
+    ``panel`` is the target's (see ``Target.panel``).
+    """
+
+    def __init__(self, anchor: Any, panel: int = 0) -> None:
         super().__init__(anchor)
+        self.panel = panel
         self.f32 = ir.F32Type.get(self.context)
         self.i1 = ir.IntegerType.get_signless(1, self.context)
         self.i32 = ir.IntegerType.get_signless(32, self.context)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp.conv_input_grad``."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from .builder import (
 from .convolve import convolve
 from .layout import in_layout, over_space, spatial_size
 from .patches import letters
+from .products import by_matrix
 from .subpixel import Phases, by_offset, gather, pad_outputs, phases, tap_table
 
 Table = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -42,8 +44,11 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
         at = f"{' '.join(letters('r', len(size)))} c"
         tables = _tap_weights(b, weight, dims)
         return in_layout(op, gather(b, [padded], dims, tables, at, _product(b), size), b)
-    offsets = Window(tuple(dim.offsets for dim in dims), unit, none, unit)
-    y = convolve(b, padded, _rearranged(b, weight, dims, groups), offsets, groups)
+    if groups == 1 and math.prod(window.kernel) == 1:
+        y = by_matrix(b, padded, b.merge(weight, [1, 1 + len(size)]))
+    else:
+        offsets = Window(tuple(dim.offsets for dim in dims), unit, none, unit)
+        y = convolve(b, padded, _rearranged(b, weight, dims, groups), offsets, groups)
     if window.stride != unit:
         y = _interleaved(b, y, dims, size, groups)
     return in_layout(op, y, b)

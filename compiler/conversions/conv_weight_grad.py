@@ -13,10 +13,19 @@ from pock.dialects.types import shape_of
 from .builder import LinalgBuilder, shape
 from .depthwise import depthwise_weight_grad
 from .layout import over_space
-from .patches import fit, patches, unpadded
+from .matmul import LEAST_COLUMNS
+from .patches import fit, patches, patches_in_panels, unpadded
+from .products import by_matrix, by_panels
 
 #: Elements of the widest vectors.
 _VECTOR = 16
+
+MOST_POSITIONS = 2048
+"""Positions up to which a copy of the output gradient, the other way round, is worth its while.
+
+Measured with panels on the right: 256 filters, 2304 values and 512 positions 3.5 ms against 5.5; 64, 576 and
+8192 positions 8.3 against 6.9: there rows of the copy lie so far apart that they displace each other.
+"""
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
@@ -31,11 +40,13 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     # One element more than the forward convolution pads: what both read of the same padded input is
     # common to them, and would live from the one to the other, beside the input itself.
     x = fit(b, x, window, out, spare=True)
-    rows = b.merge(patches(b, x, unpadded(window), out), [1 + len(out), 1])
     grad = b.merge(grad, [1 + len(out), 1])
-    if groups == 1:
-        product = _product(b, grad, rows)
+    if groups == 1 and _reads_panels(b, grad, inner, taps):
+        product = by_panels(b, _by_filter(b, grad), patches_in_panels(b, x, unpadded(window), out))
+    elif groups == 1:
+        product = _product(b, grad, b.merge(patches(b, x, unpadded(window), out), [1 + len(out), 1]))
     else:
+        rows = b.merge(patches(b, x, unpadded(window), out), [1 + len(out), 1])
         width = filters // groups
         split = b.reshape(rows, [[shape(rows)[0]], [taps, groups, inner]])
         by_group = b.reshape(grad, [[shape(grad)[0]], [groups, width]])
@@ -48,12 +59,28 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     return b.reshape(b.transpose(by_tap, [0, 2, 1]), [[filters], [inner], kernel])
 
 
+def _reads_panels(b: LinalgBuilder, grad: ir.Value, inner: int, taps: int) -> bool:
+    """Whether patches, which are a copy anyway, are copied into panels."""
+    return b.panel > 0 and inner % b.panel == 0 and taps > 1 and _is_short(grad) and shape(grad)[1] > b.panel
+
+
+def _is_short(grad: ir.Value) -> bool:
+    return shape(grad)[0] <= MOST_POSITIONS
+
+
+def _by_filter(b: LinalgBuilder, grad: ir.Value) -> ir.Value:
+    """``grad [P, F]`` as ``[F, P]``, a copy."""
+    return b.reorder(b.barrier(grad), [1, 0])
+
+
 def _product(b: LinalgBuilder, grad: ir.Value, rows: ir.Value) -> ir.Value:
     """``[F, taps · C]`` of ``grad [P, F]`` and ``rows [P, taps · C]``.
 
     Vectors lie along the rows of the right operand, which should have room for whole ones.
     """
     filters, depth = shape(grad)[1], shape(rows)[1]
+    if depth >= LEAST_COLUMNS and _is_short(grad):
+        return by_matrix(b, _by_filter(b, grad), rows)
     if depth % _VECTOR == 0 or depth >= filters:
         return b.contract("p f, p q -> f q", grad, rows, [filters, depth])
     return b.transpose(b.barrier(b.contract("p q, p f -> q f", rows, grad, [depth, filters])), [1, 0])

@@ -15,6 +15,7 @@ from pock.dialects.sparsebp.window import Window
 from .builder import LinalgBuilder, shape
 from .depthwise import depthwise_convolve
 from .patches import fit, is_pointwise, letters, patches, unpadded
+from .products import by_transposed
 
 _NAMED = {1: "conv_1d_nwc_wcf", 2: "conv_2d_nhwc_hwcf", 3: "conv_3d_ndhwc_dhwcf"}
 
@@ -51,12 +52,10 @@ def _product_with_patches(
     at = " ".join(letters("o", rank))
     depth = [*range(2, rank + 2), 1]
     if groups == 1:
-        matrix = b.merge(b.reorder(weight, [*depth, 0]), [rank + 1, 1])
         if is_pointwise(window):
-            return b.contract(f"n {at} q, q f -> n {at} f", x, matrix, [batch, *out, filters])
+            return by_transposed(b, x, weight, depth)
         rows = b.merge(patches(b, x, window, out), [1 + rank, 1])
-        product = b.contract("p q, q f -> p f", rows, matrix, [shape(rows)[0], filters])
-        return b.reshape(product, [[batch, *out], [filters]])
+        return b.reshape(by_transposed(b, rows, weight, depth), [[batch, *out], [filters]])
     width, inner = filters // groups, shape(weight)[1]
     columns = patches(b, x, window, out)
     split = b.reshape(columns, [[batch], *([n] for n in out), [math.prod(window.kernel), groups, inner]])

@@ -15,6 +15,12 @@ from .embedding import narrow, rows_at
 _FEW_ROWS = 256
 """Up to this many rows the product with a one-hot matrix is cheaper than following chains."""
 
+_SORTED_ROWS = 4
+"""From this many rows for each position on, searching the indices in order is cheaper than comparing all.
+
+30522 rows and 1024 positions: 2 ms against 33.
+"""
+
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     """Sums the gradients of equal indices without atomics and without a scatter.
@@ -115,12 +121,72 @@ def _follow(b: LinalgBuilder, following: ir.Value) -> ir.Value:
 
 def _first_of_chain(b: LinalgBuilder, sums: ir.Value, indices: ir.Value, rows: int) -> ir.Value:
     """``[rows, width]``: the sum at the first position of each row, or the zeros behind all."""
-    count = shape(indices)[0]
+    if rows < _SORTED_ROWS * shape(indices)[0]:
+        first = _first_by_comparing(b, indices, rows)
+    else:
+        first = _first_by_search(b, indices, rows)
+    return rows_at(b, sums, first)
+
+
+def _first_by_comparing(b: LinalgBuilder, indices: ir.Value, rows: int) -> ir.Value:
+    """``[rows]``: the first position with each index, or the number of positions."""
 
     def nearest(index: ir.Value, best: ir.Value) -> ir.Value:
         row, position = (arith.index_cast(b.i32, loop_index(i)) for i in range(2))
         same = arith.cmpi(arith.CmpIPredicate.eq, index, row)
         return arith.select(same, arith.minsi(position, best), best)
 
-    first = b.generic("n -> r", [indices], [b.full([rows], count, b.i32)], nearest)
-    return rows_at(b, sums, first)
+    return b.generic("n -> r", [indices], [b.full([rows], shape(indices)[0], b.i32)], nearest)
+
+
+def _first_by_search(b: LinalgBuilder, indices: ir.Value, rows: int) -> ir.Value:
+    """As ``_first_by_comparing``, by binary search in the indices in order."""
+    count = shape(indices)[0]
+    rank = _rank(b, indices)
+    positions = _at_rank(b, rank)
+
+    def sorted_index(position: ir.Value) -> ir.Value:
+        return tensor.extract(indices, [to_index(position)])
+
+    ordered = b.elementwise(positions, b.i32, sorted_index)
+
+    def search(_: ir.Value) -> ir.Value:
+        # How many indices are smaller than the row, one bit after the other.
+        row, last = arith.index_cast(b.i32, loop_index(0)), arith.constant(b.i32, count - 1)
+        below = arith.constant(b.i32, 0)
+        for bit in reversed(range(count.bit_length())):
+            more = arith.addi(below, arith.constant(b.i32, 1 << bit))
+            inside = arith.cmpi(arith.CmpIPredicate.sle, more, arith.constant(b.i32, count))
+            at = arith.minsi(arith.subi(more, arith.constant(b.i32, 1)), last)
+            smaller = arith.cmpi(arith.CmpIPredicate.slt, tensor.extract(ordered, [to_index(at)]), row)
+            below = arith.select(arith.andi(inside, smaller), more, below)
+        at = to_index(arith.minsi(below, last))
+        found = arith.cmpi(arith.CmpIPredicate.eq, tensor.extract(ordered, [at]), row)
+        return arith.select(found, tensor.extract(positions, [at]), arith.constant(b.i32, count))
+
+    # For each row, not for each of its elements.
+    return b.barrier(b.generic("-> r", [], [b.empty([rows], b.i32)], search))
+
+
+def _rank(b: LinalgBuilder, indices: ir.Value) -> ir.Value:
+    """How many positions come before each one in the order of their indices, equal ones in their own."""
+
+    def count(one: ir.Value, other: ir.Value, total: ir.Value) -> ir.Value:
+        here, there = (arith.index_cast(b.i32, loop_index(i)) for i in range(2))
+        smaller = arith.cmpi(arith.CmpIPredicate.slt, other, one)
+        equal = arith.cmpi(arith.CmpIPredicate.eq, other, one)
+        earlier = arith.cmpi(arith.CmpIPredicate.slt, there, here)
+        before = arith.ori(smaller, arith.andi(equal, earlier))
+        return arith.addi(total, arith.extui(b.i32, before))
+
+    return b.generic("n, m -> n", [indices, indices], [b.full(shape(indices), 0, b.i32)], count)
+
+
+def _at_rank(b: LinalgBuilder, rank: ir.Value) -> ir.Value:
+    """The position of each rank: the inverse permutation."""
+
+    def find(other: ir.Value, found: ir.Value) -> ir.Value:
+        wanted, position = (arith.index_cast(b.i32, loop_index(i)) for i in range(2))
+        return arith.select(arith.cmpi(arith.CmpIPredicate.eq, other, wanted), position, found)
+
+    return b.generic("m -> n", [rank], [b.full(shape(rank), 0, b.i32)], find)

@@ -97,6 +97,18 @@ def patches(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -
     return b.merge(copied, [1] * (1 + rank) + [rank + 1])
 
 
+def patches_in_panels(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
+    """``[taps · C / panel, N · positions, panel]``: as ``patches``, in panels of columns (``b.panel``)."""
+    batch, *size, channels = shape(x)
+    rank, panels = len(out), channels // b.panel
+    split = b.reshape(x, [[batch], *([n] for n in size), [panels, b.panel]])
+    at, over = " ".join(letters("o", rank)), " ".join(letters("k", rank))
+    init = b.empty([*window.kernel, panels, batch, *out, b.panel], element(x))
+    spec = f"n {taps(window)} p l, {over} -> {over} p n {at} l"
+    copied = b.generic(spec, [split, b.empty(window.kernel, element(x))], [init], lambda value, *_: value)
+    return b.barrier(b.merge(copied, [rank + 1, 1 + rank, 1]))
+
+
 def _every(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
     """``[N, *out, C]``: what windows of one tap read."""
 

@@ -10,12 +10,14 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
 from pock.compiler.torch_ir import (
+    PERMUTATIONS,
     NotConstant,
     TorchBuilder,
     constant,
     defining_op,
     functions,
     operations,
+    permutation,
     widen,
 )
 from pock.dialects.sparsebp.layout import CHANNELS_LAST, OVER_SPACE, is_channels_last, to_first, to_last
@@ -167,24 +169,8 @@ def _to_last(value: ir.Value, b: TorchBuilder) -> ir.Value:
     if _is_order_kept(shape):
         return b.view(value, to_last(shape))
     # A permutation of a permuted value may undo it.
-    source, order = _permutation(value)
+    source, order = permutation(value)
     return _permuted(source, [order[i] for i in _order(len(shape))], b)
-
-
-def _permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
-    """The value that ``value`` is a permutation of, and the order of its dimensions."""
-    op, rank = defining_op(value), len(shape_of(value.type))
-    order = list(range(rank))
-    try:
-        if op is not None and op.operation.name == "torch.aten.permute":
-            return op.operation.operands[0], [d % rank for d in constant(op.operation.operands[1])]
-        if op is not None and op.operation.name == "torch.aten.transpose.int":
-            i, j = (constant(dim) % rank for dim in op.operation.operands[1:])
-            order[i], order[j] = order[j], order[i]
-            return op.operation.operands[0], order
-    except (NotConstant, NotAStaticTensor):
-        pass
-    return value, list(range(rank))
 
 
 def _permuted(value: ir.Value, order: Sequence[int], b: TorchBuilder) -> ir.Value:
@@ -228,15 +214,15 @@ def _is_pullable(f: _Function, op: Any) -> bool:
     """
     operation = op.operation
     name, results = operation.name, operation.results
-    if name not in (*_PULLED, *_PERMUTATIONS) or len(results) != 1:
+    if name not in (*_PULLED, *PERMUTATIONS) or len(results) != 1:
         return False
     shape = shape_of(results[0].type)
     if len(shape) < 3:
         return False
     if name in _FILLS:
         return True
-    if name in _PERMUTATIONS:
-        return _permutation(results[0])[1] == list(to_first(range(len(shape))))
+    if name in PERMUTATIONS:
+        return permutation(results[0])[1] == list(to_first(range(len(shape))))
     if name in _VIEWS and not _regroups_positions(op):
         return False
     wide = [v for _, v in _tensors(op) if name in _VIEWS or len(shape_of(v.type)) == len(shape)]
@@ -495,7 +481,7 @@ def _view(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
 
 def _permute(f: _Function, op: Any, b: TorchBuilder) -> bool:
     old = op.operation.results[0]
-    x, order = _permutation(old)
+    x, order = permutation(old)
     if x not in f.last:
         return False
     old.replace_all_uses_with(_permuted(f.last[x], [_order(len(order)).index(d) for d in order], b))
@@ -510,7 +496,6 @@ _VIEWS = (
 _FILLS = ("torch.aten.full_like", "torch.aten.ones_like", "torch.aten.zeros_like")
 _SPLITS = ("torch.aten.split.Tensor", "torch.aten.split_with_sizes")
 _LISTS = ("torch.prim.ListConstruct", *_SPLITS)
-_PERMUTATIONS = ("torch.aten.permute", "torch.aten.transpose.int")
 
 _PULLED: dict[str, Callable[..., bool]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
@@ -529,7 +514,7 @@ _RULES: dict[str, Callable[..., bool]] = {
         **dict.fromkeys(OVER_SPACE, _spatial),
         **_PULLED,
         **dict.fromkeys(REDUCTIONS, _reduction),
-        **dict.fromkeys(_PERMUTATIONS, _permute),
+        **dict.fromkeys(PERMUTATIONS, _permute),
         "torch.aten.avg_pool1d": _avg_pool,
         "torch.aten.avg_pool2d": _avg_pool,
         "torch.aten.avg_pool3d": _avg_pool,

@@ -11,7 +11,7 @@ from pock.compiler.conversions import get_conversion
 from pock.compiler.conversions.builder import LinalgBuilder
 from pock.compiler.torch_ir import functions, operations
 
-from .base import Pass
+from .base import Pass, fail_at
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,27 @@ class ConvertToLinalg(Pass):
 
     Convolutions and pools are computed with channels last; those without ``channels_last`` are transposed
     around it. Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a
-    scatter.
+    scatter. Matrices of which products read copies are copied into panels of ``panel`` columns, unless
+    that is 0.
     """
 
     name: ClassVar[str] = "sparsebp-convert-to-linalg"
 
+    panel: int = 0
+
     def apply(self, module: ir.Module) -> None:
+        if self.panel < 0:
+            raise fail_at(module.operation, f"panel = {self.panel}: expected 0 or more columns")
         for function in functions(module).values():
             for op in operations(function):
-                _convert(op)
+                _convert(op, self.panel)
 
 
-def _convert(op: Any) -> None:
+def _convert(op: Any, panel: int) -> None:
     conversion = get_conversion(op.operation.name)
     if conversion is None:
         return
-    builder = LinalgBuilder(op)
+    builder = LinalgBuilder(op, panel)
     value = conversion(op, builder)
     if value is not None:
         result = op.operation.results[0]

@@ -8,14 +8,15 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.opt import run_mlir_passes
-from pock.compiler.torch_ir import functions, operations
+from pock.compiler.torch_ir import PERMUTATIONS, TorchBuilder, functions, operations, permutation
+from pock.dialects.types import is_vtensor
 
 from .base import Pass
 
 
 @dataclass(frozen=True)
 class Simplify(Pass):
-    """Erase operations whose results nothing uses, and merge equal ones.
+    """Erase operations whose results nothing uses, and merge equal ones and permutations of permutations.
 
     MLIR's own canonicalization and CSE run too, but know no memory effects of the torch dialect's
     operations and so keep every one of them. In a training program tensors are values: an operation
@@ -40,6 +41,7 @@ class Simplify(Pass):
     def apply(self, module: ir.Module) -> None:
         run_mlir_passes(module, "builtin.module(canonicalize,cse)")
         for function in functions(module).values():
+            _compose_permutations(function)
             _merge(function)
             erase_unused(function)
 
@@ -66,6 +68,25 @@ def only_computes(op: Any) -> bool:
     if name.startswith("sparsebp."):
         return name != "sparsebp.read"
     return name.startswith("torch.") or name in ("torch_c.to_builtin_tensor", "torch_c.from_builtin_tensor")
+
+
+def _compose_permutations(function: Any) -> None:
+    """Permute what a permuted value was permuted from, or take it itself."""
+    for op in operations(function):
+        operation = op.operation
+        if operation.name not in PERMUTATIONS:
+            continue
+        result = operation.results[0]
+        if not all(is_vtensor(value.type) for value in (result, operation.operands[0])):
+            continue
+        middle, outer = permutation(result)
+        source, inner = permutation(middle)
+        if result == middle or middle == source:
+            continue
+        order = [inner[d] for d in outer]
+        straight = order == list(range(len(order)))
+        result.replace_all_uses_with(source if straight else TorchBuilder(op).permute(source, order))
+        operation.erase()
 
 
 def _merge(function: Any) -> None:

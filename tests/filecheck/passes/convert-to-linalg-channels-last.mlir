@@ -19,10 +19,10 @@ func.func @named(%x: !torch.vtensor<[2,9,16,4],f32>, %w: !torch.vtensor<[6,4,3,3
 // reads is not padded.
 // CHECK-LABEL: func.func @short
 // CHECK: %[[PADDED:.*]] = tensor.pad %{{.*}} low[0, 1, 1, 0] high[0, 0, 0, 0]
-// CHECK: "iree_tensor_ext.compute_barrier.start"(%{{.*}}) : (tensor<3x3x4x6xf32>)
-// CHECK: %[[FILTER:.*]] = tensor.collapse_shape %{{.*}} into tensor<36x6xf32>
 // CHECK: %[[COPIED:.*]] = linalg.generic {{.*}} ins(%[[PADDED]], {{.*}} outs(%{{.*}} : tensor<2x4x4x3x3x4xf32>)
 // CHECK: %[[PATCHES:.*]] = tensor.collapse_shape %[[COPIED]] {{.*}} into tensor<32x36xf32>
+// CHECK: "iree_tensor_ext.compute_barrier.start"(%{{.*}}) : (tensor<3x3x4x6xf32>)
+// CHECK: %[[FILTER:.*]] = tensor.collapse_shape %{{.*}} into tensor<36x6xf32>
 // CHECK: %[[Y:.*]] = linalg.generic {{.*}} ins(%[[PATCHES]], %[[FILTER]] : tensor<32x36xf32>, tensor<36x6xf32>)
 // CHECK: arith.mulf
 // CHECK: tensor.expand_shape %[[Y]] {{.*}} into tensor<2x4x4x6xf32>
@@ -35,7 +35,9 @@ func.func @short(%x: !torch.vtensor<[2,8,8,4],f32>, %w: !torch.vtensor<[6,4,3,3]
 // CHECK-LABEL: func.func @pointwise(
 // CHECK: %[[X:.*]] = torch_c.to_builtin_tensor %arg0
 // CHECK: %[[FILTER:.*]] = tensor.collapse_shape %{{.*}} into tensor<4x6xf32>
-// CHECK: %[[Y:.*]] = linalg.generic {{.*}}"parallel", "parallel", "parallel", "parallel", "reduction"]} ins(%[[X]], %[[FILTER]] : tensor<2x8x8x4xf32>, tensor<4x6xf32>)
+// CHECK: %[[ROWS:.*]] = tensor.collapse_shape %[[X]] {{\[\[}}0, 1, 2], [3]] : tensor<2x8x8x4xf32> into tensor<128x4xf32>
+// CHECK: %[[PRODUCT:.*]] = linalg.generic {{.*}}"parallel", "parallel", "reduction"]} ins(%[[ROWS]], %[[FILTER]] : tensor<128x4xf32>, tensor<4x6xf32>)
+// CHECK: %[[Y:.*]] = tensor.expand_shape %[[PRODUCT]] {{.*}} into tensor<2x8x8x6xf32>
 // CHECK: torch_c.from_builtin_tensor %[[Y]]
 func.func @pointwise(%x: !torch.vtensor<[2,8,8,4],f32>, %w: !torch.vtensor<[6,4,1,1],f32>) -> !torch.vtensor<[2,8,8,6],f32> {
   %y = "sparsebp.convolution"(%x, %w) {channels_last, dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 0, 0>, stride = array<i64: 1, 1>} : (!torch.vtensor<[2,8,8,4],f32>, !torch.vtensor<[6,4,1,1],f32>) -> !torch.vtensor<[2,8,8,6],f32>

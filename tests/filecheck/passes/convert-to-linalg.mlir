@@ -7,9 +7,11 @@
 // CHECK-LABEL: func.func @pointwise(
 // CHECK-DAG: %[[X:.*]] = torch_c.to_builtin_tensor %arg0
 // CHECK-DAG: %[[IMAGE:.*]] = linalg.transpose ins(%[[X]] : tensor<2x4x8x8xf32>) {{.*}} permutation = [0, 2, 3, 1]
-// CHECK-DAG: %[[FILTER:.*]] = tensor.collapse_shape %{{.*}} into tensor<4x6xf32>
-// CHECK: %[[PRODUCT:.*]] = linalg.generic {{.*}} ins(%[[IMAGE]], %[[FILTER]] : tensor<2x8x8x4xf32>, tensor<4x6xf32>)
-// CHECK: %[[Y:.*]] = linalg.transpose ins(%[[PRODUCT]] : tensor<2x8x8x6xf32>) {{.*}} permutation = [0, 3, 1, 2]
+// CHECK: %[[FILTER:.*]] = tensor.collapse_shape %{{.*}} into tensor<4x6xf32>
+// CHECK: %[[ROWS:.*]] = tensor.collapse_shape %[[IMAGE]] {{.*}} into tensor<128x4xf32>
+// CHECK: %[[PRODUCT:.*]] = linalg.generic {{.*}} ins(%[[ROWS]], %[[FILTER]] : tensor<128x4xf32>, tensor<4x6xf32>)
+// CHECK: %[[OVER_SPACE:.*]] = tensor.expand_shape %[[PRODUCT]] {{.*}} into tensor<2x8x8x6xf32>
+// CHECK: %[[Y:.*]] = linalg.transpose ins(%[[OVER_SPACE]] : tensor<2x8x8x6xf32>) {{.*}} permutation = [0, 3, 1, 2]
 // CHECK: torch_c.from_builtin_tensor %[[Y]]
 func.func @pointwise(%x: !torch.vtensor<[2,4,8,8],f32>, %w: !torch.vtensor<[6,4,1,1],f32>) -> !torch.vtensor<[2,6,8,8],f32> {
   %none = torch.constant.none
@@ -98,7 +100,7 @@ func.func @strided_input_grad(%g: !torch.vtensor<[2,6,4,4],f32>, %w: !torch.vten
 
 // The phases that no tap reaches are not computed: of four only one is, and the others are zero.
 // CHECK-LABEL: func.func @pointwise_strided_input_grad
-// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<2x4x4x6xf32>, tensor<6x4xf32>)
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<32x6xf32>, tensor<6x4xf32>)
 // CHECK: linalg.generic {{.*}} outs(%{{.*}} : tensor<2x8x8x4xf32>)
 // CHECK: arith.select
 func.func @pointwise_strided_input_grad(%g: !torch.vtensor<[2,6,4,4],f32>, %w: !torch.vtensor<[6,4,1,1],f32>) -> !torch.vtensor<[2,4,8,8],f32> {

@@ -163,3 +163,24 @@ func.func @branches(%x: !torch.vtensor<[4],f32>, %c: !torch.bool) -> (!torch.vte
   }
   return %0, %1 : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>
 }
+
+// -----
+
+// A permutation of a permuted tensor is one permutation, and one that undoes it is none.
+// CHECK-LABEL: func.func @permutations
+// CHECK: %[[ORDER:.*]] = torch.prim.ListConstruct %int0, %int2, %int3, %int1
+// CHECK: %[[KEYS:.*]] = torch.aten.permute %arg0, %[[ORDER]] : !torch.vtensor<[8,128,12,32],f32>, !torch.list<int> -> !torch.vtensor<[8,12,32,128],f32>
+// CHECK-NEXT: return %[[KEYS]], %arg0
+func.func @permutations(%x: !torch.vtensor<[8,128,12,32],f32>) -> (!torch.vtensor<[8,12,32,128],f32>, !torch.vtensor<[8,128,12,32],f32>) {
+  %int0 = torch.constant.int 0
+  %int1 = torch.constant.int 1
+  %int2 = torch.constant.int 2
+  %int3 = torch.constant.int 3
+  %int-1 = torch.constant.int -1
+  %int-2 = torch.constant.int -2
+  %heads = torch.prim.ListConstruct %int0, %int2, %int1, %int3 : (!torch.int, !torch.int, !torch.int, !torch.int) -> !torch.list<int>
+  %0 = torch.aten.permute %x, %heads : !torch.vtensor<[8,128,12,32],f32>, !torch.list<int> -> !torch.vtensor<[8,12,128,32],f32>
+  %1 = torch.aten.transpose.int %0, %int-1, %int-2 : !torch.vtensor<[8,12,128,32],f32>, !torch.int, !torch.int -> !torch.vtensor<[8,12,32,128],f32>
+  %2 = torch.aten.permute %0, %heads : !torch.vtensor<[8,12,128,32],f32>, !torch.list<int> -> !torch.vtensor<[8,128,12,32],f32>
+  return %1, %2 : !torch.vtensor<[8,12,32,128],f32>, !torch.vtensor<[8,128,12,32],f32>
+}

@@ -65,12 +65,26 @@ def test_a_product_keeps_sixteen_vectors_of_the_result() -> None:
     }
 
 
-def test_a_long_reduction_is_blocked_and_the_workgroups_tile_bounded() -> None:
-    assert tiles(nest("m k, k n -> m n", m=1024, n=1536, k=512)) == {
+def test_a_reduction_over_a_large_operand_is_blocked_and_the_workgroups_tile_bounded() -> None:
+    assert tiles(nest("m k, k n -> m n", m=1024, n=1536, k=1024)) == {
         "distribution": [64, 64, 0],
         "cache_reduction": [0, 0, 256],
         "vector_common_parallel": [8, 32, 0],
         "vector_reduction": [0, 0, 4],
+    }
+
+
+def test_a_long_reduction_of_what_stays_in_the_cache_is_not_blocked() -> None:
+    found = tiles(nest("m k, k n -> m n", m=1024, n=384, k=1536))
+    assert found is not None and "cache_reduction" not in found
+    assert found["distribution"] == [128, 64, 0]
+
+
+def test_two_panels_are_read_from_beginning_to_end() -> None:
+    assert tiles(nest("m k, p k l -> m p l", m=1024, p=48, l=32, k=1024)) == {
+        "distribution": [128, 2, 32, 0],
+        "vector_common_parallel": [8, 1, 32, 0],
+        "vector_reduction": [0, 0, 0, 4],
     }
 
 
@@ -118,10 +132,10 @@ def test_other_loops_are_left_to_iree(loops: LoopNest) -> None:
     assert tiling(loops, 64) is None
 
 
-def test_sums_of_columns_keep_four_vectors() -> None:
-    assert tiles(nest("m n -> n", multiplies=False, m=64, n=128)) == {
-        "distribution": [0, 64],
-        "vector_common_parallel": [0, 64],
+def test_sums_of_columns_keep_eight_vectors() -> None:
+    assert tiles(nest("m n -> n", multiplies=False, m=64, n=256)) == {
+        "distribution": [0, 128],
+        "vector_common_parallel": [0, 128],
         "vector_reduction": [1, 0],
     }
     # Of several dimensions at once, with a vector that each row is multiplied by, and of few columns.
@@ -132,7 +146,7 @@ def test_sums_of_columns_keep_four_vectors() -> None:
 def test_the_attribute_is_one_that_iree_reads() -> None:
     from iree.compiler import ir
 
-    found = tiling(nest("m k, k n -> m n", m=64, n=64, k=1024), 64)
+    found = tiling(nest("m k, k n -> m n", m=64, n=1024, k=1024), 64)
     assert found is not None
     with ir.Context():
         assert "cache_reduction = [0, 0, 256]" in str(ir.Attribute.parse(found.compilation_info))

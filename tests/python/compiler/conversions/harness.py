@@ -154,10 +154,12 @@ def run(artifact: Path, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]
     return [[v.to_host() for v in (out if isinstance(out, tuple | list) else [out])] for out in outputs]
 
 
-def check(cases: Sequence[Case], folder: Path, tolerance: float = 1e-4) -> None:
+def check(
+    cases: Sequence[Case], folder: Path, tolerance: float = 1e-4, stages: Sequence[Stage] = TO_LINALG
+) -> None:
     """Compile all cases as one module and compare each with what PyTorch computed."""
     text = "module {\n" + "".join(case.function(f"case{i}") for i, case in enumerate(cases)) + "}\n"
-    artifact = compile_module(lower(text), folder)
+    artifact = compile_module(lower(text, stages), folder)
     calls = [(f"case{i}", [array(t) for t in case.inputs]) for i, case in enumerate(cases)]
     for case, outputs in zip(cases, run(artifact, calls), strict=True):
         for result, got in zip(case.results, outputs, strict=True):
