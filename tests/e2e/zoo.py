@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pock.benchmarks.workloads import mobilenet, resnet
+
 
 class ConvNet(nn.Module):
     """Ordinary, pointwise, depthwise, strided, dilated and grouped convolutions, pools and a residual."""
@@ -106,63 +108,12 @@ class TiedLanguageModel(nn.Module):
 # -- MobileNetV2 (1801.04381) -------------------------------------------------------------------
 
 
-def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True))
-
-
-class InvertedResidual(nn.Module):
-    """Expand, depthwise, project."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, ratio: int) -> None:
-        super().__init__()
-        hidden = inputs * ratio
-        layers: list[nn.Module] = [] if ratio == 1 else [_conv_bn(inputs, hidden, 1)]
-        layers += [
-            _conv_bn(hidden, hidden, 3, stride, hidden),
-            nn.Conv2d(hidden, outputs, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        ]
-        self.conv = nn.Sequential(*layers)
-        self.residual = stride == 1 and inputs == outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(x) if self.residual else self.conv(x)
-
-
-class MobileNetV2(nn.Module):
-    """MobileNetV2 of any width."""
-
-    settings = (
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    )
+class MobileNetV2(mobilenet.MobileNetV2):
+    """MobileNetV2 of any width, with dropout."""
 
     def __init__(self, classes: int = 1000, width: float = 1.0) -> None:
-        super().__init__()
-
-        def scaled(channels: float) -> int:
-            rounded = max(8, int(channels + 4) // 8 * 8)
-            return rounded + 8 if rounded < 0.9 * channels else rounded
-
-        channels, last = scaled(32 * width), scaled(1280 * max(1.0, width))
-        features: list[nn.Module] = [_conv_bn(3, channels, 3, 2)]
-        for ratio, outputs, repeats, stride in self.settings:
-            for i in range(repeats):
-                out = scaled(outputs * width)
-                features.append(InvertedResidual(channels, out, stride if i == 0 else 1, ratio))
-                channels = out
-        features.append(_conv_bn(channels, last, 1))
-        self.features = nn.Sequential(*features)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, classes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x).mean((2, 3)))
+        super().__init__(classes, width)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), self.classifier)
 
 
 # -- ResNet (1512.03385) ------------------------------------------------------------------------
@@ -170,8 +121,6 @@ class MobileNetV2(nn.Module):
 
 class BasicBlock(nn.Module):
     """Two 3 by 3 convolutions."""
-
-    expansion = 1
 
     def __init__(self, inputs: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -186,26 +135,6 @@ class BasicBlock(nn.Module):
         return F.relu(y + self.downsample(x))
 
 
-class Bottleneck(nn.Module):
-    """Kernels of 1, 3 and 1."""
-
-    expansion = 4
-
-    def __init__(self, inputs: int, planes: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * planes)
-        self.downsample = _downsample(inputs, 4 * planes, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
-        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
-
-
 def _downsample(inputs: int, outputs: int, stride: int) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
@@ -213,10 +142,10 @@ def _downsample(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 class ResNet(nn.Module):
-    """ResNet-18 with ``BasicBlock`` and (2, 2, 2, 2), ResNet-50 with ``Bottleneck`` and (3, 4, 6, 3)."""
+    """ResNet-18 with ``BasicBlock`` and (2, 2, 2, 2), ResNet-50 with bottlenecks and (3, 4, 6, 3)."""
 
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], layers: tuple[int, ...], classes: int = 1000
+        self, block: type[BasicBlock] | type[resnet.Bottleneck], layers: tuple[int, ...], classes: int = 1000
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
@@ -226,7 +155,7 @@ class ResNet(nn.Module):
             planes, blocks = 64 << i, []
             for j in range(count):
                 blocks.append(block(channels, planes, 2 if i > 0 and j == 0 else 1))
-                channels = planes * block.expansion
+                channels = planes * (1 if block is BasicBlock else 4)
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(channels, classes)
 
@@ -242,7 +171,7 @@ def resnet18(classes: int = 1000) -> ResNet:
 
 
 def resnet50(classes: int = 1000) -> ResNet:
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes)
+    return ResNet(resnet.Bottleneck, (3, 4, 6, 3), classes)
 
 
 def settle(model: nn.Module, seed: int = 0) -> nn.Module:
