@@ -43,6 +43,16 @@ _TASKS: dict[str, Callable[[], TrainingTask]] = {
         (torch.tensor([0, 1, 2]),),
         F.cross_entropy,
     ),
+    # Large enough for copies, panels and a search of the table of embeddings.
+    "wide-transformer": lambda: TrainingTask(
+        zoo.Transformer(vocabulary=1100, width=128, layers=1),
+        (torch.randint(0, 1100, (32, 8)),),
+        (torch.randint(0, 3, (32,)),),
+        F.cross_entropy,
+    ),
+    "wide-conv": lambda: TrainingTask(
+        zoo.settle(zoo.WideNet()), (torch.randn(2, 3, 24, 24),), (torch.tensor([3, 0]),), F.cross_entropy
+    ),
     "tied": lambda: TrainingTask(
         zoo.TiedLanguageModel(), (torch.arange(12).view(2, 6),), (torch.arange(12).view(2, 6),), _tokens_loss
     ),
@@ -107,6 +117,10 @@ _CASES = [
     *(("conv-frozen", name, scheme) for name, scheme in _CONV_SCHEMES.items()),
     *(("conv-train", name, _CONV_SCHEMES[name]) for name in ("full", "ratio")),
     *(("transformer", name, scheme) for name, scheme in _TRANSFORMER_SCHEMES.items()),
+    ("wide-transformer", "full", Scheme.full()),
+    ("wide-transformer", "sparse", _rules(("layers.0.fc?.weight", {"channels": 0.5}), ("head.*", "full"))),
+    ("wide-conv", "full", Scheme.full()),
+    ("wide-conv", "sparse", _rules(("conv.weight", {"channels": 0.5}), ("expand.weight", {"channels": 0.5}))),
     ("mlp", "full", Scheme.full()),
     ("mlp", "sliced", _rules(("fc2.weight", {"channels": 0.5}), ("head.*", "full"))),
     ("tied", "full", Scheme.full()),

@@ -38,6 +38,25 @@ class ConvNet(nn.Module):
         return self.classifier(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
+class WideNet(nn.Module):
+    """Few layers with many channels, whose matrices are packed and whose transpositions are copies."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 64, 3, stride=2, padding=1)
+        self.conv = nn.Conv2d(64, 64, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(64)
+        self.expand = nn.Conv2d(64, 544, 1)
+        self.reduce = nn.Conv2d(544, 96, 1, stride=2)
+        self.head = nn.Linear(96, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        x = x + F.relu6(self.bn(self.conv(x)))
+        x = self.reduce(F.relu(self.expand(x)))
+        return self.head(x.mean((2, 3)))
+
+
 class MLP(nn.Module):
     """Two hidden layers with dropout behind each."""
 

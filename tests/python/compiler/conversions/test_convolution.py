@@ -10,8 +10,10 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pock.compiler.passes.convert_to_linalg import ConvertToLinalg
+
 from .convolutions import Shape, case, shapes, with_channels_last
-from .harness import check
+from .harness import TO_LINALG, check
 
 DRAWN = settings(
     max_examples=3,
@@ -67,6 +69,25 @@ def test_named_kinds(tmp_path: Path) -> None:
     ]
     cases = [*(with_channels_last(shape) for shape in kinds), PLAIN, pointwise, depthwise]
     check([case(shape, seed) for seed, shape in enumerate(cases)], tmp_path)
+
+
+def test_panels(tmp_path: Path) -> None:
+    """Filters and patches that fill panels, and filters that do not."""
+    wide = replace(PLAIN, channels=64, filters=96)
+    pointwise = replace(wide, kernel=(1, 1), padding=(0, 0), channels=576)
+    kinds = [
+        wide,
+        replace(wide, stride=(2, 2)),
+        replace(wide, filters=72),
+        replace(wide, groups=2),
+        pointwise,
+        replace(pointwise, stride=(2, 2)),
+        replace(pointwise, filters=1024, batch=3),
+    ]
+    stages = [ConvertToLinalg(32) if isinstance(stage, ConvertToLinalg) else stage for stage in TO_LINALG]
+    check(
+        [case(with_channels_last(shape), seed) for seed, shape in enumerate(kinds)], tmp_path, stages=stages
+    )
 
 
 def test_half_precision(tmp_path: Path) -> None:
