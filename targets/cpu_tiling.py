@@ -28,9 +28,11 @@ from .loops import LoopNest, Tiling, plain
 _DOUBLE_TILING = "#iree_cpu.pipeline<DoubleTilingExpert>"
 _CONVOLUTION = "#iree_cpu.pipeline<ConvTileAndDecomposeExpert>"
 
-#: Elements of the largest tile that a workgroup keeps between blocks of a reduction: IREE refuses vectors
-#: of more than 32 KiB.
+#: Elements of the largest tile, one panel of it, that a workgroup keeps between blocks of a reduction.
 _KEPT = 64 * 64
+
+#: Elements of the largest vector that IREE takes.
+_MOST_KEPT = (32 * 1024 - 1) // 4
 
 #: Elements of a right operand of which no rows displace others in a cache of 2 MiB.
 _CACHED = 1 << 20
@@ -83,20 +85,19 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
     loops = range(len(sizes))
     one = {d: 1 for d in output if d not in (m, n)}
     far = left[-1] != k
-    if panels:
-        block = 1
-        span_n = sizes[n]
-        span_m = _largest(sizes[m], tile_m, 128)
-        one[panels[0]] = _divisor(sizes[panels[0]], (2,))
-    elif sizes[k] >= 512 and (far or sizes[k] * sizes[n] >= _CACHED):
+    whole = sizes[n] % tile_n == 0
+    if sizes[k] >= 512 and (far or (not panels and sizes[k] * sizes[n] >= _CACHED)):
         block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far else (256, 64))
-        span_n = _largest(sizes[n], tile_n, 64) if sizes[n] % tile_n == 0 else tile_n
-        span_m = _largest(sizes[m], tile_m, min(_KEPT // span_n, 128))
+        span_n = _largest(sizes[n], tile_n, 64) if whole else tile_n
+        span_m = _largest(sizes[m], tile_m, min(_KEPT // span_n, 64 if panels else 128))
+        most = _MOST_KEPT // (span_m * span_n)
     else:
         block = 1
-        most = 64 if sizes[k] > 1024 else 256
-        span_n = _largest(sizes[n], tile_n, most) if sizes[n] % tile_n == 0 else 4 * tile_n
+        span_n = _largest(sizes[n], tile_n, 64 if sizes[k] > 1024 else 256) if whole else 4 * tile_n
         span_m = _largest(sizes[m], tile_m, 128)
+        most = 2
+    for panel in panels:
+        one[panel] = _divisor(sizes[panel], range(min(most, 3), 0, -1))
     tiles = {**dict.fromkeys(one, 1), m: tile_m, n: tile_n}
     config = [
         ("distribution", {**one, m: span_m, n: span_n}),

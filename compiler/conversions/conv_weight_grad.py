@@ -24,7 +24,7 @@ MOST_POSITIONS = 2048
 """Positions up to which a copy of the output gradient, the other way round, is worth its while.
 
 Measured with panels on the right: 256 filters, 2304 values and 512 positions 3.5 ms against 5.5; 64, 576 and
-8192 positions 8.3 against 6.9: there rows of the copy lie so far apart that they displace each other.
+8192 positions 8.3 against 4: there rows of the copy lie so far apart that they displace each other.
 """
 
 
@@ -42,7 +42,8 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     x = fit(b, x, window, out, spare=True)
     grad = b.merge(grad, [1 + len(out), 1])
     if groups == 1 and _reads_panels(b, grad, inner, taps):
-        product = by_panels(b, _by_filter(b, grad), patches_in_panels(b, x, unpadded(window), out))
+        panels, short = patches_in_panels(b, x, unpadded(window), out), _is_short(grad)
+        product = by_panels(b, _by_filter(b, grad) if short else grad, panels, transposed=not short)
     elif groups == 1:
         product = _product(b, grad, b.merge(patches(b, x, unpadded(window), out), [1 + len(out), 1]))
     else:
@@ -61,7 +62,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
 
 def _reads_panels(b: LinalgBuilder, grad: ir.Value, inner: int, taps: int) -> bool:
     """Whether patches, which are a copy anyway, are copied into panels."""
-    return b.panel > 0 and inner % b.panel == 0 and taps > 1 and _is_short(grad) and shape(grad)[1] > b.panel
+    return b.panel > 0 and inner % b.panel == 0 and taps > 1 and shape(grad)[1] > b.panel
 
 
 def _is_short(grad: ir.Value) -> bool:

@@ -51,11 +51,18 @@ def by_matrix(b: LinalgBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
     return by_panels(b, left, b.reorder(split, [1, 0, 2]))
 
 
-def by_panels(b: LinalgBuilder, left: ir.Value, packed: ir.Value) -> ir.Value:
-    """``left [*rows, K]`` times a matrix in panels ``[N / panel, K, panel]`` in f32: ``[*rows, N]``."""
+def by_panels(b: LinalgBuilder, left: ir.Value, packed: ir.Value, transposed: bool = False) -> ir.Value:
+    """``left [*rows, K]`` times a matrix in panels ``[N / panel, K, panel]`` in f32: ``[*rows, N]``.
+
+    Or ``left [K, rows]``, where it is ``transposed``.
+    """
     panels, _, panel = shape(packed)
-    product = _product(b, left, packed, "p k l", "p l", [panels, panel])
-    return b.merge(product, [1] * (len(shape(left)) - 1) + [2])
+    sizes = [panels, panel]
+    if transposed:
+        product = b.contract("k m, p k l -> m p l", left, packed, [shape(left)[1], *sizes])
+    else:
+        product = _product(b, left, packed, "p k l", "p l", sizes)
+    return b.merge(product, [1] * (len(shape(product)) - 2) + [2])
 
 
 def is_packed(b: LinalgBuilder, rows: int, right: Sequence[int]) -> bool:

@@ -88,6 +88,15 @@ def test_two_panels_are_read_from_beginning_to_end() -> None:
     }
 
 
+def test_three_panels_are_read_block_by_block_where_rows_on_the_left_are_far() -> None:
+    assert tiles(nest("k m, p k l -> m p l", m=64, p=18, l=32, k=8192)) == {
+        "distribution": [64, 3, 32, 0],
+        "cache_reduction": [0, 0, 0, 64],
+        "vector_common_parallel": [8, 1, 32, 0],
+        "vector_reduction": [0, 0, 0, 4],
+    }
+
+
 def test_far_rows_are_blocked_in_smaller_steps() -> None:
     found = tiles(nest("k m, k n -> m n", m=96, n=16, k=32768))
     assert found is not None and found["cache_reduction"] == [0, 0, 64]
@@ -171,7 +180,8 @@ def sizes(draw: Any) -> int:
 @st.composite
 def nests(draw: Any) -> LoopNest:
     """Products and sums with any order of subscripts and any number of dimensions that are shared."""
-    roles = {name: draw(sizes()) for name in "mnk"}
+    panels = ["p"] if draw(st.booleans()) else []
+    roles = {name: draw(sizes()) for name in ["m", "n", "k", *panels]}
     batch = [f"b{i}" for i in range(draw(st.integers(0, 2)))]
     for name in batch:
         roles[name] = draw(st.integers(1, 4))
@@ -180,14 +190,14 @@ def nests(draw: Any) -> LoopNest:
     def subscripts(names: list[str]) -> str:
         return " ".join(draw(st.permutations(names)) if draw(st.booleans()) else names)
 
-    inputs = [subscripts([*batch, "m", "k"]), subscripts([*batch, "k", "n"])]
+    inputs = [subscripts([*batch, "m", "k"]), subscripts([*batch, *panels, "k", "n"])]
     if draw(st.booleans()):
         inputs = draw(st.permutations(inputs))
-    output = [*batch, "m", "n"]
+    output = [*batch, "m", *panels, "n"]
     multiplies = draw(st.booleans())
     if not multiplies:
         inputs, output = [subscripts(["m", "k", "n"])], ["n"]
-        order = [name for name in order if name not in batch]
+        order = [name for name in order if name in ("m", "k", "n")]
     spec = f"{', '.join(inputs)} -> {' '.join(output)}"
     return nest(spec, multiplies, **{name: roles[name] for name in order})
 

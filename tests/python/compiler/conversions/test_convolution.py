@@ -79,6 +79,7 @@ def test_panels(tmp_path: Path) -> None:
         wide,
         replace(wide, stride=(2, 2)),
         replace(wide, filters=72),
+        replace(wide, size=(38, 31), batch=2),  # more positions than are copied the other way round
         replace(wide, groups=2),
         pointwise,
         replace(pointwise, stride=(2, 2)),
