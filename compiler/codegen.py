@@ -50,6 +50,11 @@ _UNDEFINED = re.compile(r"undefined symbol: (\w+)")
 #: Of a kernel, in IREE's runtime (``IREE_HAL_MODULE_MAX_DESCRIPTOR_BINDING_COUNT``), which loads no other.
 _MOST_BINDINGS = 32
 
+#: IREE by default verifies the program after each of its passes, which takes a quarter of its time and keeps
+#: its threads from working beside each other: one that waits for a part of the verification takes over what
+#: another would do. Without, a program is verified as it is parsed, before each phase, and as LLVM's IR.
+_WITHOUT_VERIFIER = "--verify=false"
+
 #: Of one message of iree-compile, which may quote a whole operation.
 _LONGEST_MESSAGE = 300
 
@@ -74,7 +79,8 @@ class Request:
 
     ``parameters`` is a safetensors archive of ``scope``; ``embed`` puts its values inside the module.
     ``tiling`` chooses tile sizes for dispatches, ``tuning_flags`` make faster code: a program that IREE
-    cannot compile with either is compiled without.
+    cannot compile with either is compiled without. ``verify`` has IREE verify the program after each of its
+    passes, so that it says what is wrong where it would fail without a word.
     """
 
     text: str
@@ -84,6 +90,7 @@ class Request:
     embed: bool
     tiling: Choose = lambda nest, vector_bytes: None
     tuning_flags: Sequence[str] = ()
+    verify: bool = False
 
 
 Describe = Callable[[Analysis, Mapping[int, str]], Mapping[str, Any]]
@@ -97,18 +104,17 @@ Progress = Callable[[str], None]
 def generate(request: Request, metadata: Describe, progress: Progress = lambda _: None) -> Generated:
     """Compile to a ``.vmfb`` whose ``@init`` carries ``metadata``'s result as reflection (JSON).
 
-    Raises ``CodegenError`` with the user's source lines where IREE gives them.
+    A program that does not compile is compiled again, verified, for the sake of the message. Raises
+    ``CodegenError`` with the user's source lines where IREE gives them.
     """
     with _scratch() as folder:
         if request.embed:
             (folder / _ARCHIVE).write_bytes(request.parameters)
-        try:
-            return _generate(request, metadata, progress, folder)
-        except (CodegenError, _Crash):
-            if not request.tuning_flags:
-                raise
-            plain = replace(request, tiling=lambda nest, vector_bytes: None, tuning_flags=())
-            return _generate(plain, metadata, progress, folder)
+        plain = replace(request, tiling=lambda nest, vector_bytes: None, tuning_flags=())
+        for attempt in [request, plain] if request.tuning_flags else [request]:
+            with suppress(CodegenError, _Crash):
+                return _generate(attempt, metadata, progress, folder)
+        return _generate(replace(attempt, verify=True), metadata, progress, folder)
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
         text = source.text()
         stream = _run_iree(text.encode(), request, folder, ["--compile-to=stream", "--emit-mlir-bytecode"])
         with ir.Context():
-            module = ir.Module.parse(stream)
+            module = _parse(stream)
             if (step := source.check(module)) is not None:
                 _check_bindings(module)
                 _attach_metadata(module, metadata(step, source.copied))
@@ -147,6 +153,14 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
     progress("generating code with IREE")
     vmfb = _run_iree(configured, request, folder, ["--compile-from=stream"])
     return Generated(vmfb, step.transient_bytes, source.copied)
+
+
+def _parse(stream: bytes) -> ir.Module:
+    """A module, verified."""
+    try:
+        return ir.Module.parse(stream)
+    except ir.MLIRError as error:
+        raise CodegenError(f"iree-compile made an invalid program: {_shortened(str(error))}") from None
 
 
 def _check_bindings(module: ir.Module) -> None:
@@ -216,6 +230,8 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
         *request.tuning_flags,
         *phase,
     ]
+    if not request.verify:
+        command.append(_WITHOUT_VERIFIER)
     if request.embed:
         command.append(f"--iree-parameter-import={request.scope}={_ARCHIVE}")
         command.append(f"--iree-parameter-import-maximum-size={_NO_LIMIT}")

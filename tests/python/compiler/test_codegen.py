@@ -125,6 +125,27 @@ exit 1"""
     assert not list(temporary.iterdir())
 
 
+def test_a_program_that_fails_is_verified_to_say_why(
+    temporary: Path, iree_compile: Callable[[str], Path]
+) -> None:
+    iree_compile(
+        """case "$*" in
+*--verify=false*) kill -SEGV $$ ;;
+*) echo "net.py:3:1: error: 'linalg.generic' op has no such dimension" >&2; exit 1 ;;
+esac"""
+    )
+    assert error_of(request()) == (
+        "iree-compile rejected the program: net.py:3:1: 'linalg.generic' op has no such dimension"
+    )
+    assert not list(temporary.iterdir())
+
+
+def test_an_invalid_program_between_the_phases_is_one_line(iree_compile: Callable[[str], Path]) -> None:
+    iree_compile("""echo 'module { %x = "arith.constant"() {value = 1 : i32} : () -> i64 }' > output""")
+    message = error_of(request())
+    assert message.startswith("iree-compile made an invalid program: ") and "arith.constant" in message
+
+
 def test_iree_compiles_own_errors_name_the_input_and_stay_short(temporary: Path) -> None:
     bad = MODULE.replace("arith.subf %w, %x", "math.cbrt %w").replace("tensor<4xf32>", "tensor<4xf64>")
     given = request(bad)
