@@ -22,32 +22,40 @@ from iree.compiler.tools.binaries import find_tool
 from pock.compiler.tiling import configure
 from pock.targets import get_target
 
-#: Rows, columns, depth, and the subscripts of the left operand.
+#: Rows, columns, depth, and the subscripts of the operands.
 PRODUCTS = (
-    (1024, 1536, 384, "m, k"),
-    (8192, 256, 64, "m, k"),
-    (128, 512, 4608, "m, k"),
-    (49, 160, 960, "m, k"),
-    (256, 64, 8192, "k, m"),
-    (1536, 384, 1024, "k, m"),
-    (96, 16, 32768, "k, m"),
+    (1024, 1536, 384, "m, k", "k, n"),
+    (8192, 256, 64, "m, k", "k, n"),
+    (128, 512, 4608, "m, k", "k, n"),
+    (49, 160, 960, "m, k", "k, n"),
+    (256, 64, 8192, "k, m", "k, n"),
+    (1536, 384, 1024, "k, m", "k, n"),
+    (96, 16, 32768, "k, m", "k, n"),
+    (1, 1280, 1000, "m, k", "k, n"),
+    (1, 1000, 1280, "m, k", "n, k"),
+    (8, 1000, 1280, "m, k", "n, k"),
 )
 
 
-def source(m: int, n: int, k: int, left: str) -> str:
+def shape(m: int, n: int, k: int, subscripts: str) -> tuple[int, ...]:
+    """The shape of an operand with these subscripts."""
+    sizes = {"m": m, "n": n, "k": k}
+    return tuple(sizes[name] for name in subscripts.split(", "))
+
+
+def source(m: int, n: int, k: int, left: str, right: str) -> str:
     """The product as a linalg module."""
-    sizes = {"m": m, "k": k}
-    a = "x".join(str(sizes[name]) for name in left.split(", "))
+    a, b = ("x".join(map(str, shape(m, n, k, operand))) for operand in (left, right))
     return f"""
-func.func @f(%a: tensor<{a}xf32>, %b: tensor<{k}x{n}xf32>) -> tensor<{m}x{n}xf32> {{
+func.func @f(%a: tensor<{a}xf32>, %b: tensor<{b}xf32>) -> tensor<{m}x{n}xf32> {{
   %zero = arith.constant 0.0 : f32
   %empty = tensor.empty() : tensor<{m}x{n}xf32>
   %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<{m}x{n}xf32>) -> tensor<{m}x{n}xf32>
   %c = linalg.generic {{
-    indexing_maps = [affine_map<(m, n, k) -> ({left})>, affine_map<(m, n, k) -> (k, n)>,
+    indexing_maps = [affine_map<(m, n, k) -> ({left})>, affine_map<(m, n, k) -> ({right})>,
                      affine_map<(m, n, k) -> (m, n)>],
     iterator_types = ["parallel", "parallel", "reduction"]
-  }} ins(%a, %b : tensor<{a}xf32>, tensor<{k}x{n}xf32>) outs(%init : tensor<{m}x{n}xf32>) {{
+  }} ins(%a, %b : tensor<{a}xf32>, tensor<{b}xf32>) outs(%init : tensor<{m}x{n}xf32>) {{
   ^bb0(%x: f32, %y: f32, %sum: f32):
     %product = arith.mulf %x, %y : f32
     %next = arith.addf %sum, %product : f32
@@ -100,14 +108,15 @@ def milliseconds(vmfb: bytes, *arrays: Any) -> float:
 
 def main() -> None:
     """Print the table."""
-    print("| M x N x K | left | IREE's choice | here | NumPy |\n| --- | --- | --- | --- | --- |")
-    for m, n, k, left in PRODUCTS:
-        text, rng = source(m, n, k, left), np.random.default_rng(0)
-        a = rng.standard_normal((m, k) if left == "m, k" else (k, m), dtype=np.float32)
-        b = rng.standard_normal((k, n), dtype=np.float32)
-        numpy = least(partial(np.matmul, a if left == "m, k" else a.T, b))
+    print("| M x N x K | left | right | IREE's choice | here | NumPy |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for *sizes, left, right in PRODUCTS:
+        text, rng = source(*sizes, left, right), np.random.default_rng(0)
+        a, b = (rng.standard_normal(shape(*sizes, s), dtype=np.float32) for s in (left, right))
+        numpy = least(partial(np.matmul, a if left == "m, k" else a.T, b if right == "k, n" else b.T))
         plain, tiled = (milliseconds(compiled(text, choice), a, b) for choice in (False, True))
-        print(f"| {m} x {n} x {k} | {left} | {plain:.2f} | {tiled:.2f} | {numpy:.2f} |", flush=True)
+        times = f"{plain:.2f} | {tiled:.2f} | {numpy:.2f}"
+        print(f"| {' x '.join(map(str, sizes))} | {left} | {right} | {times} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,20 @@
 """Tile sizes for loops on CPUs, where IREE's own choice is poor.
 
 What ``OPENBLAS_NUM_THREADS=1 python -m pock.benchmarks.tiles`` printed on x86-64 with AVX-512 (ms, one core,
-f32; ``k, m`` is a left operand that is transposed; other processes were running):
+f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one; other processes were running):
 
-| M x N x K | left | IREE's choice | here | NumPy |
-| --- | --- | --- | --- | --- |
-| 1024 x 1536 x 384 | m, k | 12.77 | 8.42 | 8.30 |
-| 8192 x 256 x 64 | m, k | 2.44 | 1.86 | 2.25 |
-| 128 x 512 x 4608 | m, k | 43.51 | 4.53 | 8.69 |
-| 49 x 160 x 960 | m, k | 0.42 | 0.08 | 0.12 |
-| 256 x 64 x 8192 | k, m | 16.35 | 2.01 | 2.27 |
-| 1536 x 384 x 1024 | k, m | 22.31 | 9.93 | 7.68 |
-| 96 x 16 x 32768 | k, m | 2.91 | 0.88 | 1.42 |
+| M x N x K | left | right | IREE's choice | here | NumPy |
+| --- | --- | --- | --- | --- | --- |
+| 1024 x 1536 x 384 | m, k | k, n | 12.67 | 8.49 | 7.69 |
+| 8192 x 256 x 64 | m, k | k, n | 2.41 | 1.98 | 2.19 |
+| 128 x 512 x 4608 | m, k | k, n | 21.32 | 4.84 | 4.52 |
+| 49 x 160 x 960 | m, k | k, n | 0.47 | 0.11 | 0.14 |
+| 256 x 64 x 8192 | k, m | k, n | 7.61 | 2.22 | 2.34 |
+| 1536 x 384 x 1024 | k, m | k, n | 26.57 | 11.06 | 8.66 |
+| 96 x 16 x 32768 | k, m | k, n | 2.99 | 0.97 | 1.58 |
+| 1 x 1280 x 1000 | m, k | k, n | 0.44 | 0.23 | 0.20 |
+| 1 x 1000 x 1280 | m, k | n, k | 0.44 | 0.24 | 0.20 |
+| 8 x 1000 x 1280 | m, k | n, k | 0.50 | 0.33 | 0.76 |
 
 What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no rows of a tile are cut off
 at the end (then it takes three times as long); and where rows of an operand lie far apart, a block
@@ -40,11 +43,19 @@ _CACHED = 1 << 20
 #: Steps of a reduction that are unrolled.
 _UNROLLED = 4
 
+#: Rows for which reading the other matrix takes longer than multiplying by it.
+_FEW = 16
+
 
 def tiling(nest: LoopNest, vector_bytes: int) -> Tiling | None:
     """How to generate code for ``nest`` with vectors of ``vector_bytes``, or None to leave it to IREE."""
     lanes = max(vector_bytes // 4, 4)
-    return _product(nest, lanes) or _convolution(nest, lanes) or _column_sums(nest, lanes)
+    return (
+        _product(nest, lanes)
+        or _few_rows(nest, lanes)
+        or _convolution(nest, lanes)
+        or _column_sums(nest, lanes)
+    )
 
 
 def _divisor(size: int, candidates: Iterable[int]) -> int:
@@ -106,6 +117,42 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
         ("vector_reduction", {k: unrolled}),
     ]
     return Tiling(_lowering_config(config, loops), _DOUBLE_TILING)
+
+
+def _few_rows(nest: LoopNest, lanes: int) -> Tiling | None:
+    """Products of a few rows, as a classifier has, and a matrix: what takes time is reading that."""
+    if not nest.multiplies or len(nest.inputs) != 2 or len(nest.reductions) != 1:
+        return None
+    first, second, output = plain(nest.inputs[0]), plain(nest.inputs[1]), plain(nest.output)
+    if first is None or second is None or output is None:
+        return None
+    k, sizes = nest.reductions[0], nest.sizes
+    left, right = (tuple(d for d in loops if sizes[d] > 1) for loops in (first, second))
+    wide = [d for d in output if sizes[d] > 1]
+    if wide and set(left) == {wide[-1], k}:
+        left, right = right, left
+    if not wide or set(right) != {wide[-1], k} or set(left) != {*wide[:-1], k} or len(wide) > 2:
+        return None
+    n, rows = wide[-1], math.prod(sizes[d] for d in wide[:-1])
+    if right == (n, k):
+        # Squares of the matrix are transposed in registers.
+        tile_m = _divisor(rows, range(8, 0, -1)) if rows <= _FEW else 0
+        tile_n, unrolled = _divisor(sizes[n], (8,)), _divisor(sizes[k], (8,))
+    else:
+        tile_m = rows if rows < 4 else 0
+        tile_n = _divisor(sizes[n], (m * lanes for m in (8, 4, 2, 1) if m * rows <= 8))
+        unrolled = _divisor(sizes[k], (_UNROLLED, 1))
+    if not tile_m or tile_n == 1 or (right == (n, k) and unrolled == 1):
+        return None
+    span = _largest(sizes[n], tile_n, 64 if right == (n, k) else 512)
+    one = {d: 1 for d in output if d != n}
+    m = dict.fromkeys(wide[:-1], tile_m)
+    config = [
+        ("distribution", {**one, **m, n: span}),
+        ("vector_common_parallel", {**one, **m, n: tile_n}),
+        ("vector_reduction", {k: unrolled}),
+    ]
+    return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING)
 
 
 def _convolution(nest: LoopNest, lanes: int) -> Tiling | None:

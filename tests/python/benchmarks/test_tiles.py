@@ -10,11 +10,11 @@ from pock.benchmarks import tiles
 def test_a_product_with_tiles_is_another_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    product = (64, 64, 512, "k, m")
+    product = (64, 64, 512, "k, m", "k, n")
     text = tiles.source(*product)
     assert tiles.compiled(text, tiled=True) != tiles.compiled(text, tiled=False)
     monkeypatch.setattr(tiles, "PRODUCTS", (product,))
     tiles.main()
     row = capsys.readouterr().out.splitlines()[-1].split(" | ")
-    assert row[:2] == ["| 64 x 64 x 512", "k, m"]
-    assert all(float(cell.removesuffix(" |")) > 0 for cell in row[2:])
+    assert row[:3] == ["| 64 x 64 x 512", "k, m", "k, n"]
+    assert all(float(cell.removesuffix(" |")) > 0 for cell in row[3:])

@@ -120,12 +120,35 @@ def test_tiles_are_as_wide_as_two_vectors(vector_bytes: int, width: int) -> None
     assert found is not None and found["vector_common_parallel"] == [8, width, 0]
 
 
+def test_a_row_times_a_matrix_keeps_eight_vectors_of_the_result() -> None:
+    wanted = {
+        "distribution": [1, 256, 0],
+        "vector_common_parallel": [1, 128, 0],
+        "vector_reduction": [0, 0, 4],
+    }
+    assert tiles(nest("m k, k n -> m n", m=1, n=1280, k=1000)) == wanted
+    found = tiles(nest("m k, k n -> m n", m=3, n=1280, k=1000))
+    assert found is not None and found["vector_common_parallel"] == [3, 32, 0]
+
+
+@pytest.mark.parametrize(("rows", "tile"), [(1, 1), (7, 7), (8, 8), (12, 6), (16, 8)])
+def test_a_few_rows_times_a_transposed_matrix_are_multiplied_by_squares_of_it(rows: int, tile: int) -> None:
+    assert tiles(nest("m k, n k -> m n", m=rows, n=1000, k=1280)) == {
+        "distribution": [tile, 40, 0],
+        "vector_common_parallel": [tile, 8, 0],
+        "vector_reduction": [0, 0, 8],
+    }
+
+
 @pytest.mark.parametrize(
     "loops",
     [
         nest("m k, n k -> m n", m=64, n=64, k=64),  # rows of the right operand are not adjacent
+        nest("m k, n k -> m n", m=8, n=50, k=64),  # not made of squares
+        nest("m k, n k -> m n", m=8, n=64, k=50),
+        nest("a b k, n k -> a b n", a=2, b=2, n=64, k=64),
+        nest("b k, b k n -> b n", b=3, n=64, k=64),  # a matrix for each row
         nest("m k, k n -> n m", m=64, n=64, k=64, multiplies=False),
-        nest("m k, k n -> m n", m=1, n=64, k=64),  # a single row
         nest("m k, k n -> m n", m=37, n=64, k=64),  # what no tile divides
         nest("m k, k n -> m n", m=64, n=5, k=64),  # less than half a vector
         nest("m k l, k l n -> m n", m=64, n=64, k=8, l=8),
