@@ -18,17 +18,17 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from iree.compiler import ir
 from iree.compiler.tools.binaries import find_tool
 
-from .analysis.state_hazards import Analysis
 from .errors import PockError
 from .in_place import InPlaceModule
 from .tiling import Choose, configure
+from .unaligned import accept_unaligned
 
 METADATA_KEY = "pock.metadata"
 
@@ -64,13 +64,22 @@ class CodegenError(PockError):
 
 
 @dataclass(frozen=True)
-class Generated:
-    """A compiled module, the transient memory of a step in bytes, and what could not be donated."""
+class Facts:
+    """What IREE's schedule of a program tells: the transient memory of a step in bytes, and more."""
 
-    vmfb: bytes
     transient_bytes: int
     copied: Mapping[int, str]
     """Index of a ``@step`` argument that is not updated in place -> why that would be unsafe."""
+    unaligned_inputs: bool
+    """Whether the caller's arrays may lie wherever their elements may."""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A compiled module, and what was found out about it."""
+
+    vmfb: bytes
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,8 @@ class Request:
     ``parameters`` is a safetensors archive of ``scope``; ``embed`` puts its values inside the module.
     ``tiling`` chooses tile sizes for dispatches, ``tuning_flags`` make faster code: a program that IREE
     cannot compile with either is compiled without. ``verify`` has IREE verify the program after each of its
-    passes, so that it says what is wrong where it would fail without a word.
+    passes, so that it says what is wrong where it would fail without a word. ``callers`` says how
+    many of each function's first arguments are read in the caller's memory.
     """
 
     text: str
@@ -91,10 +101,11 @@ class Request:
     tiling: Choose = lambda nest, vector_bytes: None
     tuning_flags: Sequence[str] = ()
     verify: bool = False
+    callers: Mapping[str, int] = field(default_factory=dict)
 
 
-Describe = Callable[[Analysis, Mapping[int, str]], Mapping[str, Any]]
-"""The metadata of a program, from its analysis and what could not be donated."""
+Describe = Callable[[Facts], Mapping[str, Any]]
+"""The metadata of a program."""
 
 
 Progress = Callable[[str], None]
@@ -146,13 +157,15 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             module = _parse(stream)
             if (step := source.check(module)) is not None:
                 _check_bindings(module)
-                _attach_metadata(module, metadata(step, source.copied))
+                unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
+                facts = Facts(step.transient_bytes, source.copied, unaligned)
+                _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)
                 configured = _bytecode(module)
                 break
     progress("generating code with IREE")
     vmfb = _run_iree(configured, request, folder, ["--compile-from=stream"])
-    return Generated(vmfb, step.transient_bytes, source.copied)
+    return Generated(vmfb, facts)
 
 
 def _parse(stream: bytes) -> ir.Module:
@@ -315,4 +328,4 @@ def _shortened(message: str) -> str:
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[: _LONGEST_MESSAGE - 3]}..."
 
 
-__all__ = ["METADATA_KEY", "Analysis", "CodegenError", "Generated", "Request", "generate"]
+__all__ = ["METADATA_KEY", "CodegenError", "Facts", "Generated", "Request", "generate"]

@@ -3,7 +3,7 @@
 """The way through the compiler: training program, scheme, optimizer and target to an artifact."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from torch_mlir import ir
 from pock.targets import Target, TargetError, get_target
 
 from .analysis.declared import dimensions_of, mask_of, role_of
-from .codegen import Progress, Request, generate
+from .codegen import Facts, Progress, Request, generate
 from .errors import UsageError
 from .files import replacing, write_bytes
 from .lowering import lower
@@ -173,15 +173,18 @@ def compile_program(
     text = str(module.operation.get_asm(enable_debug_info=True))
     names = _state_arguments(described)
     request = Request(
-        text, flags, archive, SCOPE, parameters == "embedded", chosen.tiling, chosen.tuning_flags()
+        text,
+        flags,
+        archive,
+        SCOPE,
+        embed=parameters == "embedded",
+        tiling=chosen.tiling,
+        tuning_flags=chosen.tuning_flags(),
+        callers=_callers(described, chosen),
     )
-    generated = generate(
-        request,
-        lambda analysis, copied: _with_memory(described, analysis, [names[i] for i in copied]),
-        progress,
-    )
-    copied = {names[i]: why for i, why in generated.copied.items()}
-    metadata = json.loads(json.dumps(_with_memory(described, generated, copied)))
+    generated = generate(request, lambda facts: _with_facts(described, facts, names), progress)
+    copied = {names[i]: why for i, why in generated.facts.copied.items()}
+    metadata = json.loads(json.dumps(_with_facts(described, generated.facts, names)))
     return Artifact(
         generated.vmfb,
         metadata,
@@ -259,15 +262,22 @@ def _state_arguments(described: Mapping[str, Any]) -> dict[int, str]:
     return {first + i: entry["name"] for i, entry in enumerate(described["state"])}
 
 
-def _with_memory(described: Mapping[str, Any], source: Any, copied: Iterable[str]) -> dict[str, Any]:
-    """The metadata with what code generation found out about memory, in bytes."""
-    state = sum(_bytes(entry) for entry in described["state"])
+def _callers(described: Mapping[str, Any], target: Target) -> dict[str, int]:
+    """How many arguments of each function are arrays that the target reads in the caller's memory."""
+    if not target.device.startswith("local-"):
+        return {}
+    inputs, targets = len(described["inputs"]), len(described["targets"])
+    return {"step": inputs + targets, "evaluate": inputs + targets, "predict": inputs}
+
+
+def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, str]) -> dict[str, Any]:
+    """The metadata with what code generation found out; memory is in bytes."""
     memory = {
-        "transient": source.transient_bytes,
-        "state": state,
-        "copied_state": sorted(copied),
+        "transient": facts.transient_bytes,
+        "state": sum(_bytes(entry) for entry in described["state"]),
+        "copied_state": sorted(names[i] for i in facts.copied),
     }
-    return {**described, "memory": memory}
+    return {**described, "memory": memory, "unaligned_inputs": facts.unaligned_inputs}
 
 
 def _bytes(entry: Mapping[str, Any]) -> int:

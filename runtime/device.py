@@ -19,7 +19,7 @@ from .metadata import TensorSpec
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 ALIGNMENT = 64
-"""Bytes to which compiled kernels assume their buffers aligned."""
+"""Bytes to which compiled kernels assume their buffers aligned, some programs' inputs apart."""
 
 Array = NDArray[Any]
 
@@ -104,16 +104,27 @@ class Device:
     def share(self, array: Array) -> Any:
         """``array``'s own memory as a ``HalBufferView``.
 
-        The device must share memory, and the array be contiguous, writeable and aligned.
+        The device must share memory, and the array be contiguous and writeable. It must be aligned to
+        ``ALIGNMENT`` unless what reads it takes less.
         """
-        flat = array.reshape(-1).view(np.uint8)
-        buffer = self.allocator.import_host_allocation(flat, memory_type=_HOST, allowed_usage=_USAGE)
-        return rt.HalBufferView(buffer, list(array.shape), element_type(array.dtype))
+        return rt.HalBufferView(self.imported(array), list(array.shape), element_type(array.dtype))
+
+    def imported(self, array: Array) -> Any:
+        """The memory that ``share`` takes, as a ``HalBuffer``."""
+        # ml_dtypes' arrays, of kind V, have no buffer that others can read.
+        memory = array.reshape(-1).view(np.uint8) if array.dtype.kind == "V" else array
+        return self.allocator.import_host_allocation(memory, memory_type=_HOST, allowed_usage=_USAGE)
 
     def get(self, view: Any, dtype: np.dtype[Any]) -> Array:
         """A copy of a buffer view's contents."""
         with self.mapped(view) as flat:
             return flat.copy().view(dtype).reshape(view.shape)
+
+    def scalar(self, view: Any, dtype: np.dtype[Any]) -> float:
+        """The only element of a buffer view."""
+        if not self.shares_memory:
+            return float(self.get(view, dtype))
+        return float(view.map().asarray([], dtype))
 
     def mapped(self, view: Any) -> "_Mapped":
         """The bytes of a buffer view, for as long as the context lasts."""
@@ -155,17 +166,20 @@ class _Mapped:
 class Feed:
     """One input of a program on its way to the device, step after step."""
 
-    def __init__(self, device: Device, spec: TensorSpec) -> None:
+    def __init__(self, device: Device, spec: TensorSpec, unaligned: bool = False) -> None:
+        """``unaligned`` says that the program reads the input wherever its elements may lie."""
         self.device = device
         self.spec = spec
+        self._unaligned = unaligned
+        self._shape, self._element = list(spec.shape), element_type(spec.device_dtype)
         self._staging: Array | None = None
         self._view: Any = None
 
     def put(self, array: Array) -> Any:
         """``array``, of the input's shape and a dtype that casts safely to its own, as a ``HalBufferView``.
 
-        On devices that share memory an aligned array is read where it lies, and any other is copied into
-        memory that the next call reuses. The view is good until then.
+        On devices that share memory an array that the program can read is read where it lies, and any other
+        is copied into memory that the next call reuses. The view is good until then.
         """
         if not self.device.shares_memory:
             return self.device.put(array.astype(self.spec.device_dtype, copy=False))
@@ -174,9 +188,9 @@ class Feed:
             array.dtype == self.spec.device_dtype
             and flags.c_contiguous
             and flags.writeable
-            and address(array) % ALIGNMENT == 0
+            and (flags.aligned if self._unaligned else address(array) % ALIGNMENT == 0)
         ):
-            return self.device.share(array)
+            return rt.HalBufferView(self.device.imported(array), self._shape, self._element)
         if self._staging is None:
             self._staging = aligned_empty(self.spec.shape, self.spec.device_dtype)
             self._view = self.device.share(self._staging)

@@ -66,6 +66,8 @@ def bind(specs: Sequence[TensorSpec], arrays: Sequence[Any], named: dict[str, An
 
     Raises ``InputError``.
     """
+    if len(arrays) == len(specs) and not named:
+        return [as_array(value, spec) for value, spec in zip(arrays, specs, strict=True)]
     if len(arrays) > len(specs):
         raise InputError(f"{len(arrays)} arrays given, {_listed(specs)} wanted")
     for spec in specs[: len(arrays)]:

@@ -130,6 +130,8 @@ class Metadata:
     loss_reduction: str | None
     task: str | None
     memory: Mapping[str, Any]
+    unaligned_inputs: bool = False
+    """Whether inputs and targets may lie wherever their elements may, not only at multiples of 64 bytes."""
 
     @property
     def batch(self) -> int | None:
@@ -176,6 +178,7 @@ def _metadata(data: Any) -> Metadata:
         loss_reduction=fields.optional_text("loss_reduction"),
         task=fields.optional_text("task"),
         memory=fields.mapping("memory"),
+        unaligned_inputs=fields.flag("unaligned_inputs"),
     )
     _check_names(metadata)
     return metadata
@@ -281,6 +284,13 @@ class _Fields:
 
     def optional_text(self, key: str) -> str | None:
         return None if self.data.get(key) is None else self.text(key)
+
+    def flag(self, key: str) -> bool:
+        """False if it is left out."""
+        value = self.data.get(key, False)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
 
     def integer(self, key: str) -> int:
         value = self.data.get(key)

@@ -61,7 +61,7 @@ class Program:
             raise ArtifactError(f"cannot load {path}: {reason(error)}") from None
         self.metadata = self._read_metadata(path)
         self.device = Device(device or self.metadata.device)
-        self._last = ""
+        self._last: Any = None
         modules = [rt.create_hal_module(instance, self.device.hal)]
         if (provider := self._provider(path, parameters)) is not None:
             modules.append(rt.create_io_parameters_module(instance, provider))
@@ -112,10 +112,10 @@ class Program:
         for argument in arguments:
             push(argument)
         returned = rt.VmVariantList(results)
-        if function.name != self._last:
+        if function is not self._last:
             # What another function has used is of no use to this one.
             self.device.allocator.trim()
-            self._last = function.name
+            self._last = function
         try:
             self._context.invoke(function, packed, returned)
         except (RuntimeError, ValueError) as error:

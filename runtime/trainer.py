@@ -54,9 +54,12 @@ class Trainer:
         self._evaluate = self._program.function("evaluate")
         self._inputs = self.metadata.inputs
         self._pairs = (*self.metadata.inputs, *self.metadata.targets)
-        self._feeds = [Feed(self._device, spec) for spec in self._pairs]
+        self._feeds = [Feed(self._device, spec, self.metadata.unaligned_inputs) for spec in self._pairs]
         self._scalars: dict[str, tuple[float, Any]] = {}
-        self._aliasing: dict[str, bool] = {}
+        self._plain: tuple[float | None, list[Any]] | None = None
+        self._aliasing: bool | None = None
+        self._moving: tuple[int, ...] | None = None
+        self._loss_dtype: np.dtype[Any] | None = None
         self.reset(seed)
         _OPEN.add(self)
 
@@ -74,7 +77,8 @@ class Trainer:
         self._state = self._apart([results.get_as_ref(i) for i in range(len(self._states))])
         self._counted = 0
         self._lost = False
-        self._outputs: Sequence[Any] | None = None
+        self._results: Any = None
+        self._outputs: tuple[Array, ...] | None = None
         for spec in self.metadata.state if seed is not None else ():
             if spec.kind == "seed":
                 self._put_state(spec, as_array(seed, spec))
@@ -95,7 +99,7 @@ class Trainer:
         arguments = [*inputs, *scalars, *self._state]
         outputs = len(self.metadata.outputs)
         # The last step's outputs are memory that this one may want.
-        self._outputs = None
+        self._results = self._outputs = None
         try:
             results = self._program.call(
                 self._step, arguments, len(arguments), 1 + outputs + len(self._state)
@@ -103,12 +107,14 @@ class Trainer:
         except DeviceError as error:
             self._lost = True
             raise DeviceError(f"{error}; the state is lost, load a checkpoint or reset()") from None
-        ref = results.get_as_ref
-        self._state = [ref(i) for i in range(1 + outputs, 1 + outputs + len(self._state))]
-        self._outputs = [ref(i) for i in range(1, 1 + outputs)]
+        if self._moving != ():
+            self._keep_state(results, 1 + outputs)
+        self._results = results
         self._counted += 1
-        if self._outputs_alias("step", arguments, self._outputs):
-            self._outputs = self._converted(self._outputs)
+        if self._aliasing is None:
+            self._aliasing = self._outputs_alias(arguments)
+        if self._aliasing:
+            self._outputs = self._converted(results, 1)
         loss = self._loss(results)
         if check_finite and not math.isfinite(loss):
             raise TrainingDiverged(f"the loss became {loss} in step {self.steps}")
@@ -144,9 +150,9 @@ class Trainer:
         Raises ``PockRuntimeError`` before the first step.
         """
         if self._outputs is None:
-            raise PockRuntimeError("there are no outputs before the first step")
-        if not isinstance(self._outputs, tuple):
-            self._outputs = self._converted(self._outputs)
+            if self._results is None:
+                raise PockRuntimeError("there are no outputs before the first step")
+            self._outputs = self._converted(self._results, 1)
         return self._outputs
 
     def _forward(
@@ -164,9 +170,12 @@ class Trainer:
         arguments += [self._state[i] for i in self._model]
         count = len(self.metadata.outputs)
         results = self._program.call(function, arguments, len(arguments), first + count)
-        return results, self._converted([results.get_as_ref(first + i) for i in range(count)])
+        return results, self._converted(results, first)
 
     def _hyperparameters(self, lr: float | None, named: dict[str, Any]) -> list[Any]:
+        alone = not named and (lr is None or type(lr) is float)
+        if alone and self._plain is not None and lr == self._plain[0]:
+            return self._plain[1]
         known = self.metadata.hyperparameters
         if lr is not None:
             named["lr"] = lr
@@ -179,30 +188,30 @@ class Trainer:
                 view = self._device.put(np.asarray(value, np.float32))
                 self._scalars[hyperparameter.name] = (value, view)
             views.append(view)
+        if alone:
+            self._plain = lr, views
         return views
 
     def _loss(self, results: Any) -> float:
         view = results.get_as_object(0, rt.HalBufferView)
-        dtype = rt.HalElementType.map_to_dtype(view.element_type)
-        return float(self._device.get(view, np.dtype(dtype)))
+        if self._loss_dtype is None:
+            self._loss_dtype = np.dtype(rt.HalElementType.map_to_dtype(view.element_type))
+        return self._device.scalar(view, self._loss_dtype)
 
-    def _converted(self, outputs: Iterable[Any]) -> tuple[Array, ...]:
-        return tuple(
-            self._fetched(ref, spec) for ref, spec in zip(outputs, self.metadata.outputs, strict=True)
-        )
+    def _converted(self, results: Any, first: int) -> tuple[Array, ...]:
+        """Copies of the outputs, which are results from ``first``."""
+        specs = enumerate(self.metadata.outputs, first)
+        return tuple(self._fetched(results.get_as_ref(i), spec) for i, spec in specs)
 
-    def _outputs_alias(self, function: str, arguments: Iterable[Any], outputs: Iterable[Any]) -> bool:
-        """Whether an output lies in an argument's memory, as that of a model that returns its input does.
+    def _outputs_alias(self, arguments: Iterable[Any]) -> bool:
+        """Whether an output of a step lies in an argument's memory: that of a model that returns its input.
 
         Such outputs cannot wait to be copied. It is the program's property, so one look is enough.
         """
-        if function not in self._aliasing:
-            ranges = [self._range(a) for a in arguments] if self._device.shares_memory else []
-            spans = [self._range(o) for o in outputs] if ranges else []
-            self._aliasing[function] = any(
-                begin < other_end and other < end for begin, end in spans for other, other_end in ranges
-            )
-        return self._aliasing[function]
+        ranges = [self._range(a) for a in arguments] if self._device.shares_memory else []
+        places = range(1, 1 + len(self.metadata.outputs)) if ranges else ()
+        spans = [self._range(self._results.get_as_ref(i)) for i in places]
+        return any(begin < other_end and other < end for begin, end in spans for other, other_end in ranges)
 
     def _range(self, value: Any) -> tuple[int, int]:
         view = value.deref(rt.HalBufferView) if isinstance(value, rt.VmRef) else value
@@ -210,6 +219,20 @@ class Trainer:
             return address(flat), address(flat) + flat.nbytes
 
     # ---- state ---------------------------------------------------------------------------------------
+
+    def _keep_state(self, results: Any, first: int) -> None:
+        """Take over the state that a step returns as its results from ``first``.
+
+        What is updated in place is where it was. Which state is, is the program's property, so one look is
+        enough.
+        """
+        if self._moving is None:
+            new = [results.get_as_ref(first + i) for i in range(len(self._state))]
+            shared = self._device.shares_memory
+            pairs = enumerate(zip(self._state, new, strict=True))
+            self._moving = tuple(i for i, (a, b) in pairs if not shared or self._range(a) != self._range(b))
+        for i in self._moving:
+            self._state[i] = results.get_as_ref(first + i)
 
     def _apart(self, state: list[Any]) -> list[Any]:
         """Initial values, each in memory of its own.
@@ -237,8 +260,8 @@ class Trainer:
     def _close(self) -> None:
         """Let go of all memory that the device knows of; the state is lost."""
         self._lost = True
-        self._state, self._outputs = [], None
-        self._feeds, self._scalars = [], {}
+        self._state, self._results, self._outputs = [], None, None
+        self._feeds, self._scalars, self._plain = [], {}, None
 
     def _get_state(self, spec: StateSpec) -> Array:
         return self._fetched(self._state[self._states[spec.name]], spec)
@@ -307,7 +330,7 @@ class Trainer:
 
     def _revive(self, given: Mapping[str, Array]) -> None:
         self._lost = self._lost and len(given) < len(self._states)
-        self._outputs = None
+        self._results = self._outputs = None
 
     # ---- checkpoints ---------------------------------------------------------------------------------
 

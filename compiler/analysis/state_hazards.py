@@ -77,11 +77,11 @@ def analyse(module: ir.Module, name: str, donated: Mapping[int, int]) -> Analysi
     ``donated`` maps the index of an argument to the index of the result that lives in its storage. Raises
     ``ValueError`` if there is no such function.
     """
-    function = _function(module, name)
+    function = stream_function(module, name)
     blocks = list(function.regions[0].blocks)
     if len(blocks) > 1 and donated:
         return Analysis(dict.fromkeys(donated, f"@{name} has branches, which are not followed"))
-    step = _Step(function, _executables(module))
+    step = _Step(function, executables(module))
     buffers = [_Buffer(donated.get(i)) for i in range(len(blocks[0].arguments))]
     for argument, buffer in zip(blocks[0].arguments, buffers, strict=True):
         step.follow(argument, buffer)
@@ -93,7 +93,8 @@ def analyse(module: ir.Module, name: str, donated: Mapping[int, int]) -> Analysi
     )
 
 
-def _function(module: ir.Module, name: str) -> Any:
+def stream_function(module: ir.Module, name: str) -> Any:
+    """The function ``name`` of a module at the stream phase; raises ``ValueError`` if there is none."""
     for op in module.body.operations:
         if (
             op.operation.name == "util.func"
@@ -103,7 +104,8 @@ def _function(module: ir.Module, name: str) -> Any:
     raise ValueError(f"no function @{name} at the stream phase")
 
 
-def _executables(module: ir.Module) -> dict[str, Any]:
+def executables(module: ir.Module) -> dict[str, Any]:
+    """The executables of a module at the stream phase, by name."""
     return {
         ir.StringAttr(op.operation.attributes["sym_name"]).value: op.operation
         for op in module.body.operations
@@ -221,10 +223,10 @@ class _Step:
 
     def _dispatch(self, op: Any) -> Iterator[_Access]:
         # Behind workload and uniform operands; in the function they come first.
-        _, _, resources, _, offsets, _ = _segments(op)
+        _, _, resources, _, offsets, _ = segments(op)
         kinds = [ir.IntegerAttr(kind).value for kind in ir.ArrayAttr(op.attributes["resource_accesses"])]
         entries = [str(entry) for entry in ir.ArrayAttr(op.attributes["entry_points"])]
-        functions = [self._dispatched(entry) for entry in entries]
+        functions = [dispatched(self._executables, entry) for entry in entries]
         command = f"dispatch {entries[0].rsplit('@', 1)[-1]}"
         bindings: dict[_Buffer, list[int]] = {}
         for i, resource in enumerate(resources):
@@ -244,16 +246,17 @@ class _Step:
                 writing.append(_Access(buffer, WRITE, command))
         yield from writing
 
-    def _dispatched(self, entry: str) -> Any:
-        """The function of an entry point, ``@executable::@function``."""
-        executable, name = (part.strip('@"') for part in entry.split("::"))
-        for op in self._executables[executable].regions[0].blocks[0].operations:
-            if op.operation.name == "builtin.module":
-                for inner in op.operation.regions[0].blocks[0].operations:
-                    operation = inner.operation
-                    if "sym_name" in operation.attributes and operation.attributes["sym_name"].value == name:
-                        return operation
-        raise ValueError(f"no dispatch function {entry}")
+
+def dispatched(among: Mapping[str, Any], entry: str) -> Any:
+    """The function of an entry point ``@executable::@function`` of one of these executables."""
+    executable, name = (part.strip('@"') for part in entry.split("::"))
+    for op in among[executable].regions[0].blocks[0].operations:
+        if op.operation.name == "builtin.module":
+            for inner in op.operation.regions[0].blocks[0].operations:
+                operation = inner.operation
+                if "sym_name" in operation.attributes and operation.attributes["sym_name"].value == name:
+                    return operation
+    raise ValueError(f"no dispatch function {entry}")
 
 
 def _runs_in(op: Any, execute: Any) -> bool:
@@ -291,10 +294,10 @@ def _check_beside(commands: Sequence[Sequence[_Access]]) -> None:
                         access.buffer.blame(f"{beside.command} runs beside the update")
 
 
-def _segments(op: Any) -> list[list[Any]]:
+def segments(op: Any) -> list[list[Any]]:
     """The operands of an operation by the groups that its definition puts them in."""
-    operands, segments, start = list(op.operands), [], 0
+    operands, groups, start = list(op.operands), [], 0
     for size in ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]):
-        segments.append(operands[start : start + size])
+        groups.append(operands[start : start + size])
         start += size
-    return segments
+    return groups

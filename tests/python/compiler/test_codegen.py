@@ -46,13 +46,13 @@ def request(text: str = MODULE) -> Request:
 
 
 def vmfb() -> bytes:
-    return generate(request(), lambda analysis, copied: {"transient": analysis.transient_bytes}).vmfb
+    return generate(request(), lambda facts: {"transient": facts.transient_bytes}).vmfb
 
 
 def error_of(given: Request) -> str:
     """The one line of the error that compiling ends with."""
     with pytest.raises(CodegenError) as raised:
-        generate(given, lambda analysis, copied: {})
+        generate(given, lambda facts: {})
     message = str(raised.value)
     assert message and "\n" not in message
     return message
@@ -103,7 +103,7 @@ def test_what_makes_code_faster_is_left_out_where_iree_rejects_it(temporary: Pat
         tuning_flags=["--no-such-flag"],
         tiling=lambda nest, vector_bytes: pytest.fail("a dispatch is formed"),
     )
-    assert generate(given, lambda analysis, copied: {"transient": analysis.transient_bytes}).vmfb == vmfb()
+    assert generate(given, lambda facts: {"transient": facts.transient_bytes}).vmfb == vmfb()
 
 
 def test_errors_carry_the_users_source_lines(temporary: Path, iree_compile: Callable[[str], Path]) -> None:
@@ -241,7 +241,7 @@ def test_an_interrupt_ends_iree_compile_and_leaves_nothing(
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        generate(request(), lambda analysis, copied: {})
+        generate(request(), lambda facts: {})
     thread.join()
     status = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
     assert not status.exists() or " Z " in status.read_text()
@@ -250,5 +250,5 @@ def test_an_interrupt_ends_iree_compile_and_leaves_nothing(
 
 def test_progress_is_told(iree_compile: Callable[[str], Path]) -> None:
     told: list[str] = []
-    generate(request(), lambda analysis, copied: {}, told.append)
+    generate(request(), lambda facts: {}, told.append)
     assert told == ["scheduling with IREE", "generating code with IREE"]

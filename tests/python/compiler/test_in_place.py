@@ -250,9 +250,9 @@ def run(
 def test_steps(tmp_path: Path, name: str) -> None:
     step = STEPS[name]
     request = Request(step.text(), get_target("cpu").compile_flags(), b"", "model", embed=False)
-    generated = generate(request, lambda analysis, copied: {"copied": list(copied)})
-    assert {step.states[i - 1] for i in generated.copied} == set(step.copied), generated.copied
-    assert all(generated.copied.values())
+    generated = generate(request, lambda facts: {"copied": list(facts.copied)})
+    assert {step.states[i - 1] for i in generated.facts.copied} == set(step.copied), generated.facts.copied
+    assert all(generated.facts.copied.values())
 
     generator = np.random.default_rng(0)
     x, *states = (generator.standard_normal((N, N)).astype(np.float32) for _ in range(1 + len(step.states)))

@@ -248,7 +248,7 @@ def test_a_compiled_steps_dispatches_carry_tile_sizes(monkeypatch: pytest.Monkey
     monkeypatch.setattr(codegen, "_run_iree", note)
     flags, archive = get_target("cpu:x86-64-v4").compile_flags(), parameter_bytes({})
     choose = get_target(target).tiling
-    generate(Request(STEP, flags, archive, "model", False, choose), lambda analysis, copied: {})
+    generate(Request(STEP, flags, archive, "model", False, choose), lambda facts: {})
     with ir.Context():
         text = str(ir.Module.parse(given[-1]))
     assert ("vector_common_parallel = [8, 32, 0]" in text) == (target == "cpu")

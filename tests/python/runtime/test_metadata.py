@@ -53,6 +53,11 @@ def test_a_device_may_store_wider_integers() -> None:
     assert z.device_dtype == np.uint8
 
 
+def test_programs_take_aligned_inputs_unless_they_say_otherwise() -> None:
+    assert not Metadata.from_json(json.dumps(softmax_metadata())).unaligned_inputs
+    assert Metadata.from_json(json.dumps(softmax_metadata(unaligned_inputs=True))).unaligned_inputs
+
+
 def test_unknown_keys_are_left_alone() -> None:
     Metadata.from_json(json.dumps(softmax_metadata(colour="green")))
 
@@ -70,6 +75,7 @@ def _state(index: int, **changes: Any) -> dict[str, Any]:
         ({"format": "1"}, 'metadata.format must be an integer that is not negative, got "1"'),
         ({"model": None}, "metadata.model must be a string, got null"),
         ({"inputs": {}}, "metadata.inputs must be a list"),
+        ({"unaligned_inputs": 1}, "metadata.unaligned_inputs must be true or false, got 1"),
         ({"inputs": [3]}, "metadata.inputs[0] must be a JSON object, got 3"),
         ({"inputs": [spec("x", (2, -1))]}, "metadata.inputs[0].shape must be a list of integers"),
         ({"inputs": [spec("x", (2,), "float33")]}, "metadata.inputs[0].dtype must be one of bool, int8"),

@@ -198,13 +198,13 @@ def test_aligned_inputs_are_not_copied(softmax: Path, monkeypatch: pytest.Monkey
     trainer = Trainer(softmax)
     x, _ = batch()
     shared = []
-    share = Device.share
+    imported = Device.imported
 
     def record(device: Device, array: np.ndarray) -> Any:
         shared.append(array)
-        return share(device, array)
+        return imported(device, array)
 
-    monkeypatch.setattr(Device, "share", record)
+    monkeypatch.setattr(Device, "imported", record)
     aligned = aligned_empty(x.shape, x.dtype)
     aligned[...] = x
     for _ in range(3):
@@ -227,6 +227,40 @@ def test_changing_an_array_after_a_call_changes_nothing(softmax: Path) -> None:
     other.step(x, y)
     assert np.array_equal(trainer.outputs[0], other.outputs[0])
     assert np.array_equal(trainer.state_dict()["fc.weight"], other.state_dict()["fc.weight"])
+
+
+def test_an_array_may_be_given_again_changed(softmax: Path) -> None:
+    """What is read is what the array holds, wherever it was read before."""
+    again, fresh = Trainer(softmax), Trainer(softmax)
+    x, y = batch()
+    for name in ("aligned", "misaligned"):
+        array = _layouts(x)[name]
+        for factor in (1.0, 2.0):
+            array[...] = x * np.float32(factor)
+            assert again.step(array, y, lr=0.1) == fresh.step(x * np.float32(factor), y, lr=0.1)
+
+
+def test_hyperparameters_of_one_step_are_not_the_next_ones(softmax: Path) -> None:
+    trainer, fresh = Trainer(softmax), [Trainer(softmax) for _ in range(4)]
+    x, y = batch()
+    given: list[dict[str, float]] = [{"lr": 0.1}, {"lr": 0.1, "momentum": 0.0}, {"lr": 0.1}, {"lr": 0.3}, {}]
+    for count, last in enumerate(fresh, 1):
+        trainer.step(x, y, **given[count])
+        for options in given[1 : count + 1]:
+            last.step(x, y, **options)
+        assert np.array_equal(trainer.state_dict()["fc.weight"], last.state_dict()["fc.weight"]), count
+
+
+def test_state_that_moves_is_taken_over(softmax: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on devices that do not say where a buffer lies."""
+    moving, staying = Trainer(softmax), Trainer(softmax)
+    monkeypatch.setattr(moving._device, "shares_memory", False, raising=True)
+    x, y = batch()
+    for _ in range(3):
+        assert moving.step(x, y, lr=0.1) == staying.step(x, y, lr=0.1)
+    assert staying._moving == () and moving._moving == tuple(range(len(moving.metadata.state)))
+    kept, other = staying.state_dict(optimizer=True), moving.state_dict(optimizer=True)
+    assert all(np.array_equal(kept[name], other[name]) for name in kept)
 
 
 def test_outputs_are_those_of_the_last_step(softmax: Path) -> None:
