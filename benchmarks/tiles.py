@@ -110,13 +110,13 @@ def main() -> None:
     """Print the table."""
     print("| M x N x K | left | right | IREE's choice | here | NumPy |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for *sizes, left, right in PRODUCTS:
-        text, rng = source(*sizes, left, right), np.random.default_rng(0)
-        a, b = (rng.standard_normal(shape(*sizes, s), dtype=np.float32) for s in (left, right))
+    for m, n, k, left, right in PRODUCTS:
+        text, rng = source(m, n, k, left, right), np.random.default_rng(0)
+        a, b = (rng.standard_normal(shape(m, n, k, s), dtype=np.float32) for s in (left, right))
         numpy = least(partial(np.matmul, a if left == "m, k" else a.T, b if right == "k, n" else b.T))
         plain, tiled = (milliseconds(compiled(text, choice), a, b) for choice in (False, True))
         times = f"{plain:.2f} | {tiled:.2f} | {numpy:.2f}"
-        print(f"| {' x '.join(map(str, sizes))} | {left} | {right} | {times} |", flush=True)
+        print(f"| {m} x {n} x {k} | {left} | {right} | {times} |", flush=True)
 
 
 if __name__ == "__main__":
