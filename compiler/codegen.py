@@ -29,6 +29,7 @@ from .errors import PockError
 from .in_place import InPlaceModule
 from .tiling import Choose, configure
 from .unaligned import accept_unaligned
+from .work import Work, work_of
 
 METADATA_KEY = "pock.metadata"
 
@@ -72,6 +73,8 @@ class Facts:
     """Index of a ``@step`` argument that is not updated in place -> why that would be unsafe."""
     unaligned_inputs: bool
     """Whether the caller's arrays may lie wherever their elements may."""
+    work: Work
+    """That of a step."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             if (step := source.check(module)) is not None:
                 _check_bindings(module)
                 unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
-                facts = Facts(step.transient_bytes, source.copied, unaligned)
+                facts = Facts(step.transient_bytes, source.copied, unaligned, work_of(module, "step"))
                 _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)
                 configured = _bytecode(module)

@@ -277,7 +277,12 @@ def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, 
         "state": sum(_bytes(entry) for entry in described["state"]),
         "copied_state": sorted(names[i] for i in facts.copied),
     }
-    return {**described, "memory": memory, "unaligned_inputs": facts.unaligned_inputs}
+    return {
+        **described,
+        "memory": memory,
+        "unaligned_inputs": facts.unaligned_inputs,
+        "work": asdict(facts.work),
+    }
 
 
 def _bytes(entry: Mapping[str, Any]) -> int:

@@ -109,6 +109,15 @@ class ParameterStorage:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What a step does: dispatches, bytes that they load and store, multiplications in their products."""
+
+    dispatches: int
+    bytes: int
+    products: int
+
+
+@dataclass(frozen=True)
 class Metadata:
     """A compiled program's description of itself."""
 
@@ -132,6 +141,7 @@ class Metadata:
     memory: Mapping[str, Any]
     unaligned_inputs: bool = False
     """Whether inputs and targets may lie wherever their elements may, not only at multiples of 64 bytes."""
+    work: Work | None = None
 
     @property
     def batch(self) -> int | None:
@@ -179,6 +189,9 @@ def _metadata(data: Any) -> Metadata:
         task=fields.optional_text("task"),
         memory=fields.mapping("memory"),
         unaligned_inputs=fields.flag("unaligned_inputs"),
+        work=None
+        if fields.data.get("work") is None
+        else _work(_Fields(fields.mapping("work"), "metadata.work")),
     )
     _check_names(metadata)
     return metadata
@@ -247,6 +260,10 @@ def _mask(fields: "_Fields") -> Mask:
     if update not in ("range", "list"):
         raise fields.wrong("update", "full, range or list")
     return Mask(update, fields.text("dimension"), fields.integer("axis"), fields.integers("indices"))
+
+
+def _work(fields: "_Fields") -> Work:
+    return Work(fields.integer("dispatches"), fields.integer("bytes"), fields.integer("products"))
 
 
 def _storage(fields: "_Fields") -> ParameterStorage:

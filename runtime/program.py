@@ -9,6 +9,7 @@ from typing import Any
 
 import iree.runtime as rt
 
+from .cores import default_device
 from .device import Device
 from .errors import ArtifactError, DeviceError, reason
 from .files import sha256
@@ -44,7 +45,7 @@ def check_archive(path: Path) -> None:
 class Program:
     """A compiled program, loaded on a device.
 
-    ``device`` overrides the device that the program names, ``parameters`` the place of its external
+    ``device`` overrides the device that suits the program, ``parameters`` the place of its external
     parameters. Not thread-safe.
     """
 
@@ -60,7 +61,7 @@ class Program:
         except (OSError, RuntimeError, ValueError) as error:
             raise ArtifactError(f"cannot load {path}: {reason(error)}") from None
         self.metadata = self._read_metadata(path)
-        self.device = Device(device or self.metadata.device)
+        self.device = Device(device or default_device(self.metadata))
         self._last: Any = None
         modules = [rt.create_hal_module(instance, self.device.hal)]
         if (provider := self._provider(path, parameters)) is not None:

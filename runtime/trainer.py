@@ -40,8 +40,9 @@ class Trainer:
     ) -> None:
         """Load the program at ``path`` and its initial state.
 
-        ``device`` is a URI of IREE's, by default the one the program was compiled for. ``parameters`` is
-        where the archive of external parameters is, by default beside the program. ``seed`` seeds dropout, by
+        ``device`` is a URI of IREE's, by default what suits the program: the device that it was compiled for,
+        or a single core where it does too little for more (``pock.runtime.cores``). ``parameters`` is where
+        the archive of external parameters is, by default beside the program. ``seed`` seeds dropout, by
         default with the seed compiled in; a program without randomness ignores it. Raises ``ArtifactError``
         or ``DeviceError``.
         """

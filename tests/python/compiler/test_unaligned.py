@@ -102,6 +102,11 @@ def placed(array: np.ndarray, offset: int) -> np.ndarray:
     return there
 
 
+def test_a_small_program_runs_on_one_core_unless_told_otherwise(program: Path) -> None:
+    assert Trainer(program)._device.uri == "local-sync"
+    assert Trainer(program, device="local-task")._device.uri == "local-task"
+
+
 @pytest.mark.parametrize("device", ["local-sync", "local-task"])
 def test_arrays_are_read_wherever_they_lie(program: Path, device: str) -> None:
     rng = np.random.default_rng(0)

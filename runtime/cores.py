@@ -1,0 +1,52 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""One core or all of them, for a program that a CPU runs.
+
+``local-task`` shares the work of each dispatch among the cores, which have to meet before the next one may
+begin: some microseconds, and much of what the first one left in its cache. ``local-sync`` runs everything on
+the caller's thread, and leaves the other cores to others. What ``python -m pock.benchmarks.devices`` printed
+on two cores of x86-64 with AVX-512 (kB are those of ``weight``):
+
+| workload | batch | scheme | dispatches | kB each | one core, ms | all, ms | chosen |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| tiny | 1 | sparse | 32 | 1 | 0.02 | 0.09 | one |
+| tiny | 8 | full | 59 | 5 | 0.05 | 0.15 | one |
+| mobilenetv2-0.35 | 1 | sparse | 129 | 313 | 1.34 | 1.39 | one |
+| mobilenetv2-0.35 | 1 | full | 495 | 196 | 3.58 | 3.95 | one |
+| mobilenetv2-0.35 | 8 | sparse | 128 | 1157 | 5.99 | 4.93 | all |
+| mobilenetv2-128 | 1 | sparse | 135 | 719 | 3.67 | 3.53 | all |
+| mobilenetv2-128 | 1 | full | 488 | 505 | 10.86 | 10.12 | all |
+| bert-small | 1 | sparse | 202 | 2872 | 63.00 | 34.82 | all |
+"""
+
+import os
+
+from .metadata import Metadata, Work
+
+_ALL_CORES, _ONE_CORE = "local-task", "local-sync"
+
+#: What a dispatch has to do on average for more than one core to gain, in bytes.
+WORTH_SHARING = 400_000
+
+#: Multiplications that a core does while it moves one byte.
+PRODUCTS_PER_BYTE = 8
+
+
+def weight(work: Work) -> float:
+    """What a dispatch of a step does on average, in bytes, with time for multiplying added."""
+    return (work.bytes + work.products / PRODUCTS_PER_BYTE) / max(work.dispatches, 1)
+
+
+def default_device(metadata: Metadata) -> str:
+    """The device to run a program on if its user names none: its own, but one core where more do not pay."""
+    if metadata.device != _ALL_CORES or metadata.work is None:
+        return metadata.device
+    return _ALL_CORES if _cores() > 1 and weight(metadata.work) >= WORTH_SHARING else _ONE_CORE
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # Not on Linux.
+        return os.cpu_count() or 1
