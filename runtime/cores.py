@@ -10,13 +10,21 @@ on two cores of x86-64 with AVX-512 (kB are those of ``weight``):
 | workload | batch | scheme | dispatches | kB each | one core, ms | all, ms | chosen |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | tiny | 1 | sparse | 32 | 1 | 0.02 | 0.09 | one |
+| tiny | 1 | full | 54 | 1 | 0.03 | 0.09 | one |
+| tiny | 8 | sparse | 31 | 5 | 0.03 | 0.11 | one |
 | tiny | 8 | full | 59 | 5 | 0.05 | 0.15 | one |
 | mobilenetv2-0.35 | 1 | sparse | 129 | 313 | 1.34 | 1.39 | one |
 | mobilenetv2-0.35 | 1 | full | 495 | 196 | 3.58 | 3.95 | one |
 | mobilenetv2-0.35 | 8 | sparse | 128 | 1157 | 5.99 | 4.93 | all |
+| mobilenetv2-0.35 | 8 | full | 600 | 902 | 42.31 | 33.86 | all |
 | mobilenetv2-128 | 1 | sparse | 135 | 719 | 3.67 | 3.53 | all |
 | mobilenetv2-128 | 1 | full | 488 | 505 | 10.86 | 10.12 | all |
+| mobilenetv2-128 | 8 | sparse | 134 | 3303 | 29.06 | 19.49 | all |
+| mobilenetv2-128 | 8 | full | 593 | 2359 | 129.23 | 94.47 | all |
 | bert-small | 1 | sparse | 202 | 2872 | 63.00 | 34.82 | all |
+| bert-small | 1 | full | 379 | 3054 | 114.21 | 66.76 | all |
+| bert-small | 8 | sparse | 210 | 17346 | 448.50 | 242.82 | all |
+| bert-small | 8 | full | 406 | 16130 | 762.80 | 429.64 | all |
 """
 
 import os
