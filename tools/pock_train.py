@@ -102,7 +102,8 @@ def pock_train(
     device: Annotated[
         str | None,
         Option(
-            metavar="URI", help="A device of IREE's (local-task, vulkan, …) instead of the program's own."
+            metavar="URI",
+            help="A device of IREE's (local-task, vulkan, …) instead of what suits the program.",
         ),
     ] = None,
     parameters: Annotated[

@@ -137,8 +137,11 @@ CASES = [
     column_sums(96, 64),
     column_sums(3, 5, 128),
     column_sums(96, 37),
+    product((1, 64), (40, 64), "right"),  # a few rows
+    product((6, 64), (40, 64), "right"),
+    product((3, 50), (50, 128)),
 ]
-TILED = {0, 1, 2, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16}
+TILED = {0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 18, 19, 20}
 """Cases whose loops a CPU with vectors of 64 bytes gets tile sizes for."""
 
 

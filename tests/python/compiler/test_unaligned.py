@@ -107,6 +107,16 @@ def test_a_small_program_runs_on_one_core_unless_told_otherwise(program: Path) -
     assert Trainer(program, device="local-task")._device.uri == "local-task"
 
 
+def test_one_core_and_all_compute_the_same_numbers(program: Path) -> None:
+    one, every = (Trainer(program, device=device) for device in ("local-sync", "local-task"))
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        x, y = rng.standard_normal((4, 3, 8, 8), dtype=np.float32), rng.integers(0, 5, 4)
+        assert one.step(x, y, lr=0.1) == every.step(x, y, lr=0.1)
+    kept, other = one.state_dict(), every.state_dict()
+    assert all(np.array_equal(kept[name], other[name]) for name in kept)
+
+
 @pytest.mark.parametrize("device", ["local-sync", "local-task"])
 def test_arrays_are_read_wherever_they_lie(program: Path, device: str) -> None:
     rng = np.random.default_rng(0)
