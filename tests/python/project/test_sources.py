@@ -22,7 +22,7 @@ HEADER = (
 
 #: package -> what it may import of the others
 MAY_IMPORT = {
-    "benchmarks": {"compiler", "runtime", "targets"},
+    "benchmarks": {"compiler", "dialects", "runtime", "targets"},
     "compiler": {"dialects", "targets"},
     "dialects": set(),
     "runtime": set(),
