@@ -25,6 +25,7 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler.tools.binaries import find_tool
 
+from .analysis.commands import Command, commands
 from .analysis.state_hazards import Analysis
 from .errors import PockError
 from .in_place import InPlaceModule
@@ -66,6 +67,8 @@ class Generated:
     transient_bytes: int
     copied: Mapping[int, str]
     """Index of a ``@step`` argument that is not updated in place -> why that would be unsafe."""
+    commands: tuple[Command, ...]
+    """What a step does on the device, in order."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,14 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             module = ir.Module.parse(stream)
             if (step := source.check(module)) is not None:
                 _check_bindings(module)
+                scheduled = commands(module, "step")
                 _attach_metadata(module, metadata(step, source.copied))
                 configure(module, request.tiling)
                 configured = _bytecode(module)
                 break
     progress("generating code with IREE")
     vmfb = _run_iree(configured, request, folder, ["--compile-from=stream"])
-    return Generated(vmfb, step.transient_bytes, source.copied)
+    return Generated(vmfb, step.transient_bytes, source.copied, scheduled)
 
 
 def _check_bindings(module: ir.Module) -> None:

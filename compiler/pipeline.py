@@ -16,6 +16,7 @@ from torch_mlir import ir
 
 from pock.targets import Target, TargetError, get_target
 
+from .analysis.commands import Command
 from .analysis.declared import dimensions_of, mask_of, role_of
 from .codegen import Progress, Request, generate
 from .errors import UsageError
@@ -97,13 +98,15 @@ class Artifact:
     """A compiled training program.
 
     ``archive`` is the parameter archive (safetensors) of a program with external parameters, which
-    belongs beside the ``.vmfb`` under the name that the metadata gives.
+    belongs beside the ``.vmfb`` under the name that the metadata gives. ``commands`` is what a step does on
+    the device, which a profile needs and the device does not.
     """
 
     vmfb: bytes
     metadata: dict[str, Any]
     archive: bytes | None = None
     notes: tuple[str, ...] = field(default=())
+    commands: tuple[Command, ...] = field(default=())
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the ``.vmfb``, and the archive beside it if there is one; the files written.
@@ -187,6 +190,7 @@ def compile_program(
         metadata,
         archive if parameters == "external" else None,
         tuple(f"'{name}' is copied, not updated in place: {why}" for name, why in copied.items()),
+        generated.commands,
     )
 
 
