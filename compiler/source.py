@@ -16,7 +16,8 @@ from torch_mlir import ir
 MODEL, LOSS = "(model)", "(loss)"
 """What stands for the model itself, where no layer of it did something, and for the loss."""
 
-_NAME = re.compile(r'"(forward|backward|update):([^"]*)"\(')
+#: A name, which stands alone where the location that it has is unknown; files are followed by a line.
+_NAME = re.compile(r'"(forward|backward|update):([^"]*)"(?!:)\(?')
 
 
 class Part(StrEnum):
