@@ -3,29 +3,30 @@
 """Measuring a compiled program, on this machine's processor."""
 
 import math
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pock.benchmarks.machine import processor
 from pock.compiler.analysis.commands import DISPATCH, Command
-from pock.runtime import Trainer
+from pock.runtime import PockRuntimeError, Trainer
 from pock.runtime.metadata import Metadata, TensorSpec
 
+from .errors import ProfileError
 from .results import Measured, Peaks, Profile
-from .tools import Call, Event, Step, argument, typed
+from .tools import Call, Event, Step, argument, scratch, typed
 
 _RATE = 1e-7
 """The learning rate: it costs what any other costs, and keeps the steps, which repeat one batch, alike."""
 
-#: Steps that are profiled: as many as take so many seconds.
-_SECONDS, _FEWEST, _MOST = 1.5, 4, 200
+#: Steps that are timed, and once more with a profile: as many as take so many seconds.
+_SECONDS, _FEWEST, _MOST = 1.0, 4, 200
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 def profile(
@@ -39,18 +40,17 @@ def profile(
     """Measure a step of the program in a file, whose ``commands`` its compilation has told.
 
     It begins with the initial state, and with ``batch``, or else random numbers: normal ones, and 0 or 1 for
-    integers, which may be labels or rows of a table. Raises ``ProfileError``, and what ``Trainer`` raises.
+    integers, which may be labels or rows of a table. Raises ``ProfileError``.
     """
     metadata, state = _initial(program)
-    with tempfile.TemporaryDirectory(prefix="pock-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         arguments = _arguments(metadata, state, batch or _random(metadata), folder)
         call = Call(program, "step", arguments, threads, _parameters(program, metadata))
-        unprofiled = call.seconds()
-        count = max(_FEWEST, min(_MOST, math.ceil(_SECONDS / unprofiled)))
+        count = max(_FEWEST, min(_MOST, math.ceil(_SECONDS / min(call.seconds(_FEWEST)))))
+        unprofiled = _fastest(call.seconds(count), float)
         kernels = [command.name for command in commands if command.kind == DISPATCH]
         steps = call.profiled(count, folder, kernels)
-    fastest = sorted(steps, key=_span)[: (count + 1) // 2]
+    fastest = _fastest(steps, _span)
     times = iter(np.mean([shares(dispatches) for dispatches, _ in fastest], axis=0).tolist())
     return Profile(
         metadata.model,
@@ -59,7 +59,7 @@ def profile(
         threads,
         len(fastest),
         float(np.mean([_span(step) for step in fastest])),
-        unprofiled,
+        float(np.mean(unprofiled)),
         peaks,
         tuple(Measured(command, next(times) if command.kind == DISPATCH else None) for command in commands),
     )
@@ -67,8 +67,11 @@ def profile(
 
 def _initial(program: Path) -> tuple[Metadata, dict[str, Array]]:
     """The program's metadata and initial state."""
-    trainer = Trainer(program, device="local-sync")
-    return trainer.metadata, trainer.state_dict(optimizer=True)
+    try:
+        trainer = Trainer(program, device="local-sync")
+        return trainer.metadata, trainer.state_dict(optimizer=True)
+    except PockRuntimeError as error:
+        raise ProfileError(str(error)) from None
 
 
 def _arguments(
@@ -104,6 +107,11 @@ def _parameters(program: Path, metadata: Metadata) -> str:
 
 
 # -- times --------------------------------------------------------------------------------------
+
+
+def _fastest(measured: Sequence[T], time: Callable[[T], float]) -> list[T]:
+    """The faster half: other processes slow some."""
+    return sorted(measured, key=time)[: (len(measured) + 1) // 2]
 
 
 def _span(step: Step) -> float:

@@ -8,7 +8,6 @@ cache moves faster.
 """
 
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pock.targets import get_target
 
 from .errors import ProfileError
 from .results import Peaks
-from .tools import Call, typed
+from .tools import Call, scratch, typed
 
 #: Elements of the kernel that computes; chains of so many operations each are independent of each other.
 _SIZE, _CHAINS, _LENGTH = 1 << 16, 8, 64
@@ -38,8 +37,7 @@ def measure_peaks(threads: int) -> Peaks:
 
     Raises ``ProfileError``.
     """
-    with tempfile.TemporaryDirectory(prefix="pock-") as name:
-        folder = Path(name)
+    with scratch() as folder:
         program = _compiled([_computing(), *map(_moving, _VECTORS)], folder)
 
         def best(function: str, arguments: Sequence[str], calls: int) -> float:

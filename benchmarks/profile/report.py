@@ -35,10 +35,10 @@ def headline(profile: Profile) -> str:
     unit = _Unit(profile)
     threads = "1 thread" if profile.threads == 1 else f"{profile.threads} threads"
     about = ", ".join(str(value) for value in profile.about.values())
+    step, unprofiled = (f"{unit.of(seconds)} {unit.name}" for seconds in (profile.step, profile.unprofiled))
     return (
-        f"{profile.model}{f' ({about})' if about else ''}: a step takes {unit.of(profile.step)} {unit.name} on the "
-        f"device (mean of {profile.steps} steps), {unit.of(profile.unprofiled)} {unit.name} when it is not "
-        "profiled\n"
+        f"{profile.model}{f' ({about})' if about else ''}: a step takes {step} on the device (mean of "
+        f"{profile.steps}, the faster half), {unprofiled} when it is not profiled\n"
         f"{profile.machine}, {threads}: {profile.peaks.flops / 1e9:.0f} GFLOP/s, "
         f"{slowest / 1e9:.0f} GB/s in memory, {fastest / 1e9:.0f} GB/s in a cache"
     )

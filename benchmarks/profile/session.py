@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from pock.benchmarks.errors import Unsupported, reason
+from pock.benchmarks.errors import Unsupported
 from pock.benchmarks.graph import load_batch
 from pock.benchmarks.peers.pock import PROGRAM
 from pock.benchmarks.prepare import COMMANDS
@@ -17,7 +17,6 @@ from pock.benchmarks.session import Observer, Request, ask
 from pock.benchmarks.workload import Workload
 from pock.compiler.analysis.commands import Command
 from pock.compiler.errors import PockError
-from pock.runtime import PockRuntimeError
 
 from .measure import profile
 from .peaks import measure_peaks
@@ -61,8 +60,8 @@ def _group(
         observer.doing(f"{about}, {scheme}: profiling")
         try:
             result = failed or _profiled(request, workload, batch, scheme, folder, peaks)
-        except (Unsupported, PockError, PockRuntimeError) as error:
-            result = reason(error)
+        except (Unsupported, PockError) as error:
+            result = str(error)
         observer.advance()
         yield Case(f"{workload.name}-{batch}-{scheme}", result)
 

@@ -4,7 +4,9 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,17 @@ _ELEMENTS = {
     "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "ui8",
 }  # fmt: skip
 
-#: Runs without a profile, and how many seconds each takes at least.
-_REPETITIONS, _LEAST = 16, 0.03
-
 _BUNDLE = "profile.ireeprof"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards; raises ``ProfileError`` where there is no room for it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="pock-") as name:
+            yield Path(name)
+    except OSError as error:
+        raise ProfileError(f"cannot keep temporary files: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)
@@ -60,23 +69,23 @@ class Call:
             *parameters, *(f"--input={argument}" for argument in self.arguments), "--benchmark_format=json",
         ]  # fmt: skip
 
-    def seconds(self) -> float:
-        """The time of a call: the mean of the faster half of many short runs."""
-        flags = [f"--benchmark_min_time={_LEAST}s", f"--benchmark_repetitions={_REPETITIONS}"]
+    def seconds(self, calls: int) -> list[float]:
+        """The times of so many calls, which are not profiled; raises ``ProfileError``."""
+        # A repetition is a call, so that each has its time.
+        flags = ["--benchmark_min_time=1x", f"--benchmark_repetitions={calls}"]
         output = json.loads(_run([*self._command(), *flags]))
         units = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-        times = [
+        return [
             b["real_time"] * units[b["time_unit"]]
             for b in output["benchmarks"]
             if b["run_type"] == "iteration"
         ]
-        return float(np.mean(sorted(times)[: _REPETITIONS // 2]))
 
     def profiled(self, calls: int, folder: Path, kernels: Sequence[str] | None = None) -> list[Step]:
         """What the device did in each of so many calls.
 
-        Each dispatches ``kernels`` in this order, which is checked if they are given, and what else is
-        dispatched is left out then. Raises ``ProfileError``.
+        Each dispatches ``kernels`` in this order, which is checked if they are given. Raises
+        ``ProfileError``.
         """
         flags = [
             f"--benchmark_min_time={calls}x", "--device_profiling_mode=host-execution",
@@ -85,7 +94,6 @@ class Call:
         _run([*self._command(), *flags])
         rows = _rows("dispatch", folder / _BUNDLE, "--dispatch_events")
         rows = [row for row in rows if row["type"] == "host_dispatch_event"]
-        rows = [row for row in rows if kernels is None or row["key"] in kernels]
         # Where commands are recorded first, they have an index, and may run in another order.
         rows.sort(key=lambda row: (row["submission_id"], row["command_index"], row["start_host_time_ns"]))
         dispatches = _chunks([_event(row, row["key"]) for row in rows], calls)

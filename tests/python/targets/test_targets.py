@@ -43,6 +43,11 @@ def test_options_by_name_and_by_place(text: str, shown: str, flag: str) -> None:
     assert get_target(shown) == target
 
 
+def test_only_this_machine_s_processor_is_the_host() -> None:
+    assert [name for name in target_names() if get_target(name).is_host] == ["cpu"]
+    assert not get_target("cpu:cortex-a72,triple=aarch64-linux-gnu").is_host
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
