@@ -3,6 +3,7 @@
 """Measuring a compiled program, on this machine's processor."""
 
 import math
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pock.benchmarks.machine import processor
+from pock.benchmarks.process import busy_seconds
 from pock.compiler.analysis.commands import DISPATCH, Command
 from pock.runtime import PockRuntimeError, Trainer
 from pock.runtime.metadata import Metadata, TensorSpec
@@ -49,7 +51,7 @@ def profile(
         count = max(_FEWEST, min(_MOST, math.ceil(_SECONDS / min(call.seconds(_FEWEST)))))
         unprofiled = _fastest(call.seconds(count), float)
         kernels = [command.name for command in commands if command.kind == DISPATCH]
-        steps = call.profiled(count, folder, kernels)
+        steps, others = _watched(lambda: call.profiled(count, folder, kernels))
     fastest = _fastest(steps, _span)
     times = iter(np.mean([shares(dispatches) for dispatches, _ in fastest], axis=0).tolist())
     return Profile(
@@ -60,6 +62,7 @@ def profile(
         len(fastest),
         float(np.mean([_span(step) for step in fastest])),
         float(np.mean(unprofiled)),
+        others,
         peaks,
         tuple(Measured(command, next(times) if command.kind == DISPATCH else None) for command in commands),
     )
@@ -112,6 +115,21 @@ def _parameters(program: Path, metadata: Metadata) -> str:
 def _fastest(measured: Sequence[T], time: Callable[[T], float]) -> list[T]:
     """The faster half: other processes slow some."""
     return sorted(measured, key=time)[: (len(measured) + 1) // 2]
+
+
+def _watched(run: Callable[[], T]) -> tuple[T, float]:
+    """What ``run`` gives, and the part of the processors that was used by others than its children."""
+    before, own = busy_seconds(), _children_seconds()
+    result = run()
+    after = busy_seconds()
+    used = after[0] - before[0] - (_children_seconds() - own)
+    return result, max(0.0, used) / max(after[1] - before[1], 1e-9)
+
+
+def _children_seconds() -> float:
+    """The processor time of child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _span(step: Step) -> float:

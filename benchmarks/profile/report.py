@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pock.benchmarks.report import NOISY, noise
 from pock.compiler.analysis.commands import DISPATCH
 from pock.compiler.source import Part, Source
 
@@ -27,6 +28,8 @@ def show(profile: Profile, console: Console, rows: int = ROWS) -> None:
     console.print(headline(profile), soft_wrap=True, markup=False, highlight=False)
     console.print(layers_table(profile, rows))
     console.print(dispatches_table(profile, rows))
+    if profile.others > NOISY:
+        console.print(noise(profile.others, "meanwhile"), style="red", soft_wrap=True, highlight=False)
 
 
 def headline(profile: Profile) -> str:

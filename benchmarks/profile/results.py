@@ -125,7 +125,8 @@ class Profile:
     """A step, measured. Times in seconds.
 
     ``step`` is what a step takes on the device while it is profiled, from the first thing that the device
-    does to the last, and ``unprofiled`` what a caller waits for one that is not; ``steps`` were measured. Of
+    does to the last, and ``unprofiled`` what a caller waits for one that is not; ``steps`` were measured,
+    while other processes used the part ``others`` of the processors. Of
     dispatches that run at the same time each has its share of it, so that the times of ``commands`` add up to
     at most ``step``.
     """
@@ -138,6 +139,7 @@ class Profile:
     steps: int
     step: float
     unprofiled: float
+    others: float
     peaks: Peaks
     commands: tuple[Measured, ...]
 
@@ -189,6 +191,7 @@ class Profile:
             "steps": self.steps,
             "step": self.step,
             "unprofiled": self.unprofiled,
+            "used_by_others": self.others,
             "outside_of_dispatches": self.outside,
             "peaks": {
                 "flops_per_second": self.peaks.flops,

@@ -31,7 +31,7 @@ COMMANDS = (
 )
 
 
-def profile(*commands: Measured, step: float = 6e-3) -> Profile:
+def profile(*commands: Measured, step: float = 6e-3, others: float = 0.0) -> Profile:
     """A profile of ``commands``, or of ``COMMANDS``."""
     about = {"scheme": "full", "optimizer": "sgd"}
-    return Profile("Net", about, "Some CPU", 2, 10, step, 6.5e-3, PEAKS, commands or COMMANDS)
+    return Profile("Net", about, "Some CPU", 2, 10, step, 6.5e-3, others, PEAKS, commands or COMMANDS)

@@ -89,6 +89,7 @@ def test_every_dispatch_is_measured_and_the_sum_is_the_step(
     assert all(seconds is not None and seconds > 0 for seconds in measured)
     assert 0 < found.total.seconds < found.step and found.unprofiled > 0
     assert found.total.seconds + found.outside == pytest.approx(found.step)
+    assert 0 <= found.others <= 1
     assert found.model == "Net" and found.threads == threads and found.about == {"scheme": "full"}
 
 

@@ -72,6 +72,11 @@ def test_short_steps_are_told_in_microseconds() -> None:
     assert "a step takes 2.000 µs" in text and cells(text, "layers", "head")[1] == "0.500"
 
 
+def test_a_noisy_machine_is_said() -> None:
+    assert "note: other processes used 25% of the processors meanwhile" in shown(profile(others=0.25))
+    assert "note" not in shown(profile(others=0.01))
+
+
 def test_names_are_no_markup() -> None:
     text = shown(profile(dispatch("kernel", Source(Part.FORWARD, "blocks[0]"))))
     assert "blocks[0]" in text
