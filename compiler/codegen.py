@@ -38,7 +38,11 @@ _NO_LIMIT = 1 << 62
 
 #: Expressions of constants are hoisted and run once when the module is loaded. IREE's alternative, a
 #: just-in-time compiler inside the compiler, takes four fifths of the time to compile MobileNetV2.
-_COMMON_FLAGS = ("--iree-opt-const-eval=false",)
+_COMMON_FLAGS = (
+    "--iree-opt-const-eval=false",
+    # A device has no use for the user's paths and layers.
+    "--iree-vm-bytecode-module-strip-source-map",
+)
 
 #: Files in the folder that iree-compile runs in; its messages name the input so.
 _INPUT, _OUTPUT, _ARCHIVE = "input.mlir", "output", "parameters.safetensors"

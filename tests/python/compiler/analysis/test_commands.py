@@ -13,7 +13,7 @@ from iree.compiler import ir
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pock.compiler import SGD, Scheme, TrainingTask, compile_program, trace
+from pock.compiler import SGD, Artifact, Scheme, TrainingTask, compile_program, trace
 from pock.compiler.analysis.commands import Command, commands
 from pock.compiler.source import Part, Source
 from tests.python.compiler.conversions.harness import CPU, compile_module
@@ -173,11 +173,15 @@ class Net(nn.Module):
 
 
 @cache
-def step(scheme: str) -> tuple[Command, ...]:
+def compiled(scheme: str) -> Artifact:
     torch.manual_seed(0)
     task = TrainingTask(Net(), (torch.randn(2, 3, 10, 10),), (torch.tensor([0, 3]),), F.cross_entropy)
     chosen = Scheme.full() if scheme == "full" else Scheme.last_layer(scheme)
-    return compile_program(trace(task), chosen, SGD()).commands
+    return compile_program(trace(task), chosen, SGD())
+
+
+def step(scheme: str) -> tuple[Command, ...]:
+    return compiled(scheme).commands
 
 
 def layers(found: tuple[Command, ...], part: Part) -> set[str]:
@@ -216,6 +220,13 @@ def test_what_a_scheme_freezes_is_not_there() -> None:
     assert layers(found, Part.UPDATE) == {"head"}
     assert layers(found, Part.BACKWARD) <= {"head", "(loss)"}
     assert "blocks.1.conv" in layers(found, Part.FORWARD)
+
+
+def test_a_device_is_not_told() -> None:
+    """Neither layers nor the paths of the user's files are in the program."""
+    vmfb = compiled("full").vmfb
+    assert b"blocks.0.conv.weight" in vmfb and b"ward:blocks" not in vmfb
+    assert Path(__file__).name.encode() not in vmfb
 
 
 def test_commands_are_json() -> None:
