@@ -25,7 +25,7 @@ _RATE = 1e-7
 """The learning rate: it costs what any other costs, and keeps the steps, which repeat one batch, alike."""
 
 #: Steps that are timed, and once more with a profile: as many as take so many seconds.
-_SECONDS, _FEWEST, _MOST = 1.0, 4, 200
+_SECONDS, _FEWEST, _MOST = 2.0, 6, 200
 
 Array = NDArray[Any]
 T = TypeVar("T")
