@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import reason
+from .machine import processors
 
 TRACED = "program.pock"
 
+COMMANDS = "commands.json"
+"""What a step of the compiled program does, beside it."""
 
-def trace(folder: Path, workload: str, batch: int, schemes: list[str]) -> dict[str, Any]:
-    """Make ``program.pock`` in ``folder``, and a graph in a folder for each scheme, named by it.
+
+def trace(folder: Path, workload: str, batch: int, schemes: list[str], peers: bool = True) -> dict[str, Any]:
+    """Make ``program.pock`` in ``folder``, and for the ``peers`` a graph in each scheme's folder.
 
     Gives the seconds that tracing took and, for each scheme, how many values it trains, the FLOPs of
     a step and the rate of the checked steps. Where no graph can be made, its reason is under ``error``, and
@@ -31,7 +35,7 @@ def trace(folder: Path, workload: str, batch: int, schemes: list[str]) -> dict[s
     from .graph import save_batch
     from .workloads import WORKLOADS
 
-    torch.set_num_threads(_processors())
+    torch.set_num_threads(processors())
     chosen = WORKLOADS[workload]
     built = chosen.build(batch)
     parameters = dict(built.model.named_parameters())
@@ -40,7 +44,8 @@ def trace(folder: Path, workload: str, batch: int, schemes: list[str]) -> dict[s
         names = chosen.trained(scheme, list(parameters))
         save_batch(batch_of(built), folder / scheme)
         answers[scheme] = {"trained": sum(parameters[name].numel() for name in names)}
-        answers[scheme] |= _graph(folder / scheme, built, names)
+        if peers:
+            answers[scheme] |= _graph(folder / scheme, built, names)
     task = TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss, name=workload)
     began = time.perf_counter()
     program = trace_task(task)
@@ -78,6 +83,7 @@ def compile_(folder: Path, scheme: str, patterns: list[str], optimizer: str) -> 
     seconds = time.perf_counter() - began
     path = folder / scheme / PROGRAM
     artifact.save(path)
+    (folder / scheme / COMMANDS).write_text(json.dumps([command.to_json() for command in artifact.commands]))
     memory = artifact.metadata["memory"]
     return {
         "compile_seconds": seconds,
@@ -91,10 +97,6 @@ def peak(threads: int) -> dict[str, Any]:
     from .machine import measure_peak
 
     return measure_peak(threads)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> NoReturn:

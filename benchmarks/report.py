@@ -25,16 +25,20 @@ def show(results: Results, console: Console) -> None:
     console.print(summary_table(summarize(results)))
     if results.others > NOISY:
         console.print(
-            f"note: other processes used {results.others:.0%} of the processors during the timed turns; "
-            "measure again on a quiet machine",
-            style="red",
-            soft_wrap=True,
+            noise(results.others, "during the timed turns"), style="red", soft_wrap=True, highlight=False
         )
     for case in results.cases():
         for row in results.of(case):
             if row.error is not None:
                 text = f"{name_of(case)}: {row.contestant}: {row.error}"
                 console.print(text, markup=False, highlight=False, soft_wrap=True, style="yellow")
+
+
+def noise(others: float, when: str) -> str:
+    """What is said where other processes used too much of the processors."""
+    return (
+        f"note: other processes used {others:.0%} of the processors {when}; measure again on a quiet machine"
+    )
 
 
 def cases_table(results: Results) -> Table:

@@ -102,7 +102,7 @@ def _share(parts: Sequence[tuple[float, float]]) -> float:
 
 def _peak(threads: int) -> dict[str, float]:
     try:
-        return _ask("peak", {"threads": threads}, threads)
+        return ask("peak", {"threads": threads}, threads)
     except Unsupported:
         return {}
 
@@ -112,7 +112,7 @@ def _better(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str
     return {name: max(first.get(name, 0.0), second.get(name, 0.0)) for name in {**first, **second}}
 
 
-def _ask(function: str, arguments: dict[str, Any], threads: int) -> dict[str, Any]:
+def ask(function: str, arguments: dict[str, Any], threads: int) -> dict[str, Any]:
     """Call a function of ``prepare`` in a process of its own; raises ``Unsupported``."""
     child = Child("pock.benchmarks.prepare", {"do": function, "with": arguments}, threads)
     try:
@@ -134,7 +134,7 @@ def _group(
     observer.doing(f"{about}: tracing")
     arguments = {"folder": str(folder), "workload": workload.name, "batch": batch}
     try:
-        traced = _ask("trace", {**arguments, "schemes": list(request.schemes)}, request.threads)
+        traced = ask("trace", {**arguments, "schemes": list(request.schemes)}, request.threads)
     except Unsupported as error:
         observer.advance(1 + len(request.schemes) * (1 + len(request.contestants) + request.rounds))
         return [
@@ -210,7 +210,7 @@ class _Case:
             "optimizer": self._request.optimizer,
         }
         try:
-            compiled = _ask("compile", arguments, self._request.threads)
+            compiled = ask("compile", arguments, self._request.threads)
         except Unsupported as error:
             self._fail(POCK, f"compiling: {error}")
         else:

@@ -25,11 +25,11 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler.tools.binaries import find_tool
 
+from .analysis.commands import Command, commands
 from .errors import PockError
 from .in_place import InPlaceModule
 from .tiling import Choose, configure
 from .unaligned import accept_unaligned
-from .work import Work, work_of
 
 METADATA_KEY = "pock.metadata"
 
@@ -38,7 +38,11 @@ _NO_LIMIT = 1 << 62
 
 #: Expressions of constants are hoisted and run once when the module is loaded. IREE's alternative, a
 #: just-in-time compiler inside the compiler, takes four fifths of the time to compile MobileNetV2.
-_COMMON_FLAGS = ("--iree-opt-const-eval=false",)
+_COMMON_FLAGS = (
+    "--iree-opt-const-eval=false",
+    # A device has no use for the user's paths and layers.
+    "--iree-vm-bytecode-module-strip-source-map",
+)
 
 #: Files in the folder that iree-compile runs in; its messages name the input so.
 _INPUT, _OUTPUT, _ARCHIVE = "input.mlir", "output", "parameters.safetensors"
@@ -73,8 +77,8 @@ class Facts:
     """Index of a ``@step`` argument that is not updated in place -> why that would be unsafe."""
     unaligned_inputs: bool
     """Whether the caller's arrays may lie wherever their elements may."""
-    work: Work
-    """That of a step."""
+    commands: tuple[Command, ...]
+    """What a step does on the device, in order."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
             if (step := source.check(module)) is not None:
                 _check_bindings(module)
                 unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
-                facts = Facts(step.transient_bytes, source.copied, unaligned, work_of(module, "step"))
+                facts = Facts(step.transient_bytes, source.copied, unaligned, commands(module, "step"))
                 _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)
                 configured = _bytecode(module)

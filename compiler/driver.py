@@ -19,6 +19,8 @@ from .errors import PockError, UsageError
 from .files import write_bytes
 
 if TYPE_CHECKING:
+    from pock.targets import Target
+
     from .frontend.task import TrainingTask
     from .pipeline import Artifact
     from .program import TrainingProgram
@@ -65,8 +67,6 @@ class Result:
 
 def compile_task(request: Request, progress: Progress = lambda _: None) -> Result:
     """Run a request; raises ``PockError`` for the user's mistakes. ``progress`` is told each phase."""
-    from pock.targets import TargetError, get_target
-
     from .optimizers import parse_optimizer
     from .pipeline import PARAMETERS, Emit, compile_program, emit
 
@@ -74,10 +74,7 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
     _choice("--emit", request.emit, [*(str(stage) for stage in Emit), PROGRAM])
     _choice("--parameters", request.parameters, PARAMETERS)
     scheme, optimizer = load_scheme(request.scheme), parse_optimizer(request.optimizer)
-    try:
-        target = get_target(request.target)
-    except TargetError as error:
-        raise UsageError(str(error)) from None
+    target = target_of(request)
     _check_output(request)
     # Standard output is for the result: the user's code may print.
     with redirect_stdout(sys.stderr):
@@ -96,6 +93,16 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
     )
     progress("writing")
     return Result(tuple(artifact.save(request.output)), artifact, coverage(program, artifact))
+
+
+def target_of(request: Request) -> "Target":
+    """The target that a request names; raises ``UsageError``."""
+    from pock.targets import TargetError, get_target
+
+    try:
+        return get_target(request.target)
+    except TargetError as error:
+        raise UsageError(str(error)) from None
 
 
 def _choice(option: str, given: str, known: list[str] | tuple[str, ...]) -> None:

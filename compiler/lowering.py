@@ -13,6 +13,7 @@ from .opt import Stage, run_mlir_passes, run_pipeline
 from .passes.convert_to_linalg import ConvertToLinalg
 from .passes.materialize_state import MaterializeState
 from .passes.signed_arithmetic import SignedArithmetic
+from .source import sources_of
 from .torch_ir import defining_op, functions, operations
 
 #: torch-mlir's `torchdynamo-export-to-torch-backend-pipeline` and
@@ -98,7 +99,8 @@ def _locate(module: ir.Module) -> None:
 
     def visit(op: Any) -> ir.WalkResult:
         if not _FILE_LOCATION.search(str(op.location)):
-            op.location = nowhere
+            sources = sources_of(op.location)
+            op.location = sources[0].around(nowhere) if sources else nowhere
         return ir.WalkResult.ADVANCE
 
     for function in functions(module).values():

@@ -3,7 +3,7 @@
 """The way through the compiler: training program, scheme, optimizer and target to an artifact."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from torch_mlir import ir
 
 from pock.targets import Target, TargetError, get_target
 
+from .analysis.commands import DISPATCH, Command
 from .analysis.declared import dimensions_of, mask_of, role_of
 from .codegen import Facts, Progress, Request, generate
 from .errors import UsageError
@@ -97,13 +98,15 @@ class Artifact:
     """A compiled training program.
 
     ``archive`` is the parameter archive (safetensors) of a program with external parameters, which
-    belongs beside the ``.vmfb`` under the name that the metadata gives.
+    belongs beside the ``.vmfb`` under the name that the metadata gives. ``commands`` is what a step does on
+    the device, which a profile needs and the device does not.
     """
 
     vmfb: bytes
     metadata: dict[str, Any]
     archive: bytes | None = None
     notes: tuple[str, ...] = field(default=())
+    commands: tuple[Command, ...] = field(default=())
 
     def save(self, path: str | Path) -> list[Path]:
         """Write the ``.vmfb``, and the archive beside it if there is one; the files written.
@@ -190,6 +193,7 @@ def compile_program(
         metadata,
         archive if parameters == "external" else None,
         tuple(f"'{name}' is copied, not updated in place: {why}" for name, why in copied.items()),
+        generated.facts.commands,
     )
 
 
@@ -281,7 +285,17 @@ def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, 
         **described,
         "memory": memory,
         "unaligned_inputs": facts.unaligned_inputs,
-        "work": asdict(facts.work),
+        "work": _work(facts.commands),
+    }
+
+
+def _work(commands: Iterable[Command]) -> dict[str, int]:
+    """What the runtime chooses the cores for a step by."""
+    dispatches = [command for command in commands if command.kind == DISPATCH]
+    return {
+        "dispatches": len(dispatches),
+        "bytes": sum(command.read + command.written for command in dispatches),
+        "flops": sum(command.flops for command in dispatches),
     }
 
 

@@ -36,13 +36,13 @@ _ALL_CORES, _ONE_CORE = "local-task", "local-sync"
 #: What a dispatch has to do on average for more than one core to gain, in bytes.
 WORTH_SHARING = 400_000
 
-#: Multiplications that a core does while it moves one byte.
-PRODUCTS_PER_BYTE = 8
+#: Operations that a core does while it moves one byte, each multiplication with its addition as two.
+FLOPS_PER_BYTE = 16
 
 
 def weight(work: Work) -> float:
-    """What a dispatch of a step does on average, in bytes, with time for multiplying added."""
-    return (work.bytes + work.products / PRODUCTS_PER_BYTE) / max(work.dispatches, 1)
+    """What a dispatch of a step does on average, in bytes, with time for computing added."""
+    return (work.bytes + work.flops / FLOPS_PER_BYTE) / max(work.dispatches, 1)
 
 
 def default_device(metadata: Metadata) -> str:

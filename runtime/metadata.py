@@ -110,11 +110,11 @@ class ParameterStorage:
 
 @dataclass(frozen=True)
 class Work:
-    """What a step does: dispatches, bytes that they load and store, multiplications in their products."""
+    """What a step does: dispatches, bytes that they load and store, operations on floating-point numbers."""
 
     dispatches: int
     bytes: int
-    products: int
+    flops: int
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def _mask(fields: "_Fields") -> Mask:
 
 
 def _work(fields: "_Fields") -> Work:
-    return Work(fields.integer("dispatches"), fields.integer("bytes"), fields.integer("products"))
+    return Work(fields.integer("dispatches"), fields.integer("bytes"), fields.integer("flops"))
 
 
 def _storage(fields: "_Fields") -> ParameterStorage:

@@ -28,6 +28,11 @@ class Target(ABC):
     """Whether the target computes in double precision."""
 
     @property
+    def is_host(self) -> bool:
+        """Whether programs of the target run on this machine's own processor."""
+        return False
+
+    @property
     def storage_bits(self) -> int:
         """The width of the narrowest integers that programs of the target load and store."""
         return 8

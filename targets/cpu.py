@@ -30,6 +30,10 @@ class CPU(Target):
     def panel(self) -> int:
         return 32
 
+    @property
+    def is_host(self) -> bool:
+        return self == CPU()
+
     def compile_flags(self) -> list[str]:
         flags = [
             "--iree-hal-target-device=local",

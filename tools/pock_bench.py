@@ -24,9 +24,7 @@ from pock.compiler.files import write_bytes
 from pock.compiler.optimizers import parse_optimizer
 
 from .command import run as run_command
-
-WIDE = 200
-"""Columns where nobody's terminal says how many there are."""
+from .profiling import WIDE, Outputs, print_profile
 
 
 def pock_bench(
@@ -68,6 +66,17 @@ def pock_bench(
             help="Show a file again; given twice, compare the first with the second.",
         ),
     ] = None,
+    profile: Annotated[
+        bool,
+        Option(
+            "--profile",
+            help="Instead of racing, print which layers and dispatches pock's steps spend their time in; "
+            "--json then takes the profile, and with several cases each has a file.",
+        ),
+    ] = False,
+    profile_picture: Annotated[
+        Path | None, Option(metavar="FILE", help="Draw the profiles: .svg, .png or .pdf (needs matplotlib).")
+    ] = None,
     list_: Annotated[bool, Option("--list", help="List the workloads, contestants and schemes.")] = False,
 ) -> int:
     """Measure pock and its peers side by side on the same work, and say how they compare.
@@ -80,6 +89,7 @@ def pock_bench(
       pock-bench --quick
       pock-bench --workload 'mobilenet*' --batch 8 --scheme full,sparse --peer 'torch*' --json out.json
       pock-bench --show before.json --show after.json
+      pock-bench --profile --workload resnet50 --batch 8 --scheme full --profile-picture resnet50.svg
     """
     console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     if list_:
@@ -97,13 +107,34 @@ def pock_bench(
         optimizer=parse_optimizer(optimizer).to_string(),
         threads=threads or min(2, os.cpu_count() or 2),
     )
-    if json is not None and not json.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {json}: there is no folder {json.absolute().parent}")
+    outputs = Outputs(json, profile_picture)
+    outputs.check()
+    if profile or profile_picture is not None:
+        return _profile(request, outputs)
     with Screen() as screen:
         # A run can take hours: what there is is kept.
         results = run(request, screen, lambda results: _write(json, results))
     show(results, console)
     return 0
+
+
+def _profile(request: Request, outputs: Outputs) -> int:
+    """Print and write the profiles of all cases; 1 if one of them failed."""
+    from pock.benchmarks.profile.session import profiles
+
+    several = len(request.workloads) * len(request.batches) * len(request.schemes) > 1
+    cases = []
+    with Screen() as screen:
+        for case in profiles(request, screen):
+            cases.append(case)
+            if not isinstance(case.result, str):
+                outputs.write(case.result, case.name if several else "")
+    for case in cases:
+        if isinstance(case.result, str):
+            print(f"error: {case.name}: {case.result}", file=sys.stderr)
+        else:
+            print_profile(case.result)
+    return 1 if any(isinstance(case.result, str) for case in cases) else 0
 
 
 def _write(path: Path | None, results: Results) -> None:

@@ -12,9 +12,11 @@ from typer import Argument, Option
 
 from .command import run
 from .phases import Phases
+from .profiling import Outputs, print_profile
 from .supervised import supervised
 
 if TYPE_CHECKING:
+    from pock.benchmarks.profile.results import Profile
     from pock.compiler.driver import Coverage, Request, Result
 
 _COMPILER = ("iree", "packaging", "pydantic", "torch_mlir", "yaml")
@@ -86,6 +88,24 @@ def pock_compile(
             ".safetensors archive beside it.",
         ),
     ] = "embedded",
+    profile: Annotated[
+        bool,
+        Option(
+            "--profile",
+            help="Run the program on this machine, and print which layers and dispatches its time goes to "
+            "and what of the machine's peak they reach.",
+        ),
+    ] = False,
+    profile_json: Annotated[
+        Path | None, Option(metavar="FILE", help="Write the profile to FILE, with every dispatch.")
+    ] = None,
+    profile_picture: Annotated[
+        Path | None, Option(metavar="FILE", help="Draw the profile: .svg, .png or .pdf (needs matplotlib).")
+    ] = None,
+    profile_threads: Annotated[
+        int | None,
+        Option(min=1, metavar="N", help="Threads that a profile runs with; by default one a processor."),
+    ] = None,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> int:
     """Compile a training task to a program that trains on a device without PyTorch.
@@ -100,12 +120,51 @@ def pock_compile(
       pock-compile net.py:task -s sparse.yaml --emit=pruned     # read what is left of the backward pass
       pock-compile net.py:task --emit=program -o net.pock       # and then, without PyTorch:
       pock-compile net.pock -s bias-only -t vulkan:adreno -o net.vmfb
+      pock-compile net.py:task -s sparse.yaml --profile --profile-picture net.svg   # where does the time go?
     """
     from pock.compiler.driver import Request
 
     request = Request(task, scheme, optimizer, target, _output(output, emit), emit, parameters)
-    _compile(request, Console(stderr=True, highlight=False, quiet=quiet))
+    outputs = Outputs(profile_json, profile_picture)
+    wanted = profile or outputs != Outputs()
+    if wanted:
+        _check_profile(request)
+        outputs.check()
+    console = Console(stderr=True, highlight=False, quiet=quiet)
+    result = _compile(request, console)
+    if wanted:
+        found = _profiled(request, result, profile_threads, console)
+        print_profile(found)
+        for path in outputs.write(found):
+            _print(console, "wrote", f"{path} ({_size(path.stat().st_size)})")
     return 0
+
+
+def _check_profile(request: "Request") -> None:
+    """Raise ``UsageError`` for a request whose result cannot be profiled here."""
+    from pock.compiler.driver import target_of
+    from pock.compiler.errors import UsageError
+
+    if request.emit != "vmfb":
+        raise UsageError(f"--profile runs the compiled program, which --emit={request.emit} does not make")
+    if not (target := target_of(request)).is_host:
+        raise UsageError(f"--profile runs the program here: the target has to be 'cpu', got '{target}'")
+
+
+def _profiled(request: "Request", result: "Result", threads: int | None, console: Console) -> "Profile":
+    from pock.benchmarks.machine import processors
+    from pock.benchmarks.profile.measure import profile
+    from pock.benchmarks.profile.peaks import measure_peaks
+
+    assert result.artifact is not None
+    threads = threads or processors()
+    about = {"scheme": request.scheme, "optimizer": request.optimizer}
+    with Phases(console) as phases:
+        phases("measuring the machine")
+        peaks = measure_peaks(threads)
+        phases("profiling")
+        commands = result.artifact.commands
+        return profile(Path(request.output), commands, threads, peaks, about=about)
 
 
 def _output(output: str | None, emit: str) -> str:
@@ -114,17 +173,22 @@ def _output(output: str | None, emit: str) -> str:
     return {"vmfb": "model.vmfb", "program": "model.pock"}.get(emit, "-")
 
 
-def _compile(request: "Request", console: Console) -> None:
+def _compile(request: "Request", console: Console) -> "Result":
     """Compile, and say on ``console`` what is being done and what came out."""
     from pock.compiler.driver import compile_task
 
     with Phases(console) as phases:
         result = compile_task(request, phases)
-    if not result.files:
-        return
-    for label, text in (*_summary(result), ("time", phases.summary())):
-        console.print(f"[bold]{label:<8}[/bold]", end="")
-        console.print(text, soft_wrap=True, markup=False)
+    if result.files:
+        for label, text in (*_summary(result), ("time", phases.summary())):
+            _print(console, label, text)
+    return result
+
+
+def _print(console: Console, label: str, text: str) -> None:
+    """A line with a label."""
+    console.print(f"[bold]{label:<8}[/bold]", end="")
+    console.print(text, soft_wrap=True, markup=False)
 
 
 def _summary(result: "Result") -> Iterator[tuple[str, str]]:

@@ -17,10 +17,11 @@ from torch._functorch._aot_autograd.descriptors import (
     TangentAOTInput,
 )
 from torch_mlir import ir
-from torch_mlir.extras.fx_importer import FxImporter
+from torch_mlir.extras.fx_importer import ContextCache, FxImporter
 
 from pock.compiler.analysis.parameter_roles import dimension_names, parameter_roles
 from pock.compiler.passes.simplify import Simplify
+from pock.compiler.source import Part, Source
 from pock.compiler.state import SEED, STEP, count_steps, declare_random_state
 from pock.compiler.torch_ir import (
     TorchBuilder,
@@ -35,6 +36,7 @@ from pock.dialects.sparsebp import Mask
 from pock.dialects.types import builtin_tensor, vtensor
 
 from .gradients import user_frames
+from .layers import SOURCE, layer_of_parameter, sources
 from .task import TaskError
 
 aten = torch.ops.aten
@@ -62,12 +64,21 @@ class _Result:
     name: str
 
 
+class _Located(ContextCache):
+    """Names the locations of operations by the layers that they come from."""
+
+    def get_node_location(self, node: torch.fx.Node) -> ir.Location | None:
+        location, source = super().get_node_location(node), node.meta.get(SOURCE)
+        return location if source is None or location is None else source.around(location)
+
+
 class Importer:
     """Builds the module of one training program. A context manager: MLIR's context is entered."""
 
     def __init__(self) -> None:
         self.context = sparsebp.context()
         self._fx = FxImporter(context=self.context)
+        self._fx._cc = _Located(self.context)
 
     def __enter__(self) -> "Importer":
         self._stack = ExitStack()
@@ -176,6 +187,8 @@ def _prepare_nodes(graph: torch.fx.Graph) -> None:
         frames = user_frames(node.meta.get("stack_trace"))
         node.meta["stack_trace"] = "\n".join(f'  File "{f}", line {n}, in {fn}' for f, n, fn in frames)
     graph.eliminate_dead_code()
+    for node, source in sources(graph).items():
+        node.meta[SOURCE] = source
 
 
 def _input_role(node: torch.fx.Node, public: Mapping[str, str]) -> str | None:
@@ -220,7 +233,11 @@ def _lift_results(function: Any, results: Sequence[_Result]) -> None:
     full = Mask.full().to_attr()
     for result, value in zip(results, values[plain:], strict=True):
         builder.location = value.location
-        builder.write("update" if result.kind == "gradient" else "assign", result.name, full, value)
+        if result.kind != "gradient":
+            builder.write("assign", result.name, full, value)
+            continue
+        builder.location = Source(Part.UPDATE, layer_of_parameter(result.name)).around(value.location)
+        builder.write("update", result.name, full, value)
     builder.location = terminator.operation.location
     builder.create("func.return", values[:plain], [])
     terminator.operation.erase()

@@ -148,10 +148,15 @@ def _behind(value: ir.Value, function: Any) -> TorchBuilder:
     """Builds right behind the definition of ``value``, so that all its users may use what is built."""
     op = defining_op(value)
     if op is None:
-        return TorchBuilder(operations(function)[0])
+        return TorchBuilder(operations(function)[0], _first_user(value, function).operation.location)
     b = TorchBuilder(op)
     b.ip = ir.InsertionPoint.after(op)
     return b
+
+
+def _first_user(value: ir.Value, function: Any) -> Any:
+    """The first operation that an argument goes into."""
+    return next(op for op in operations(function) if value in op.operation.operands)
 
 
 def _order(rank: int) -> list[int]:

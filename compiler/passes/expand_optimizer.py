@@ -11,6 +11,7 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.declared import dimensions_of, mask_of, symbol_of
 from pock.compiler.optimizers import SGD, Adam, AdamW, Lion, Optimizer, parse_optimizer
+from pock.compiler.source import MODEL, Part, Source
 from pock.compiler.state import STEP, count_steps
 from pock.compiler.torch_ir import (
     DTYPE_CODE,
@@ -91,7 +92,8 @@ class ExpandOptimizer(Pass):
         if not updates:
             return
         end = list(body(step).operations)[-1] if optimizer.clip_grad_norm is not None else None
-        shared = TorchBuilder(end or updates[0], updates[0].operation.location)
+        location = Source(Part.UPDATE, MODEL).around(updates[0].operation.location)
+        shared = TorchBuilder(end or updates[0], location)
         steps = _completed_steps(module, shared.location) if _needs_steps(optimizer) else None
         gradients = [_gradient(update) for update in updates]
         if optimizer.clip_grad_norm is not None:

@@ -101,6 +101,7 @@ def _fold_forward(op: Any, constants: set[str]) -> Any | None:
     vector = builder.view(other, [shape_of(other.type)[1]])
     weight, bias = rule(builder, weight, None if str(bias.type) == "!torch.none" else bias, vector)
     operands = [x, weight, bias or builder.none(), *rest]
+    builder.location = op.operation.location
     folded = builder.create("torch.aten.convolution", operands, [result.type])
     user.operation.results[0].replace_all_uses_with(folded)
     user.operation.erase()

@@ -209,6 +209,16 @@ def losses() -> list[Case]:
     ]
 
 
+def periodic() -> list[Case]:
+    """Close to multiples of pi/2, where all digits cancel."""
+    generator = torch.Generator().manual_seed(0)
+    multiples = torch.randint(1, 2**24, (4096,), generator=generator).double()
+    multiples = (multiples * torch.exp2(torch.arange(4096) // 32 - 24.0)).round().clamp(min=1)
+    values = (torch.cat([multiples, -multiples]) * math.pi / 2).float()
+    functions = (("sin", torch.sin, 3), ("cos", torch.cos, 3), ("tan", torch.tan, 5))
+    return [Case(f"{name} near its zeros", function, (values,), units) for name, function, units in functions]
+
+
 def gelus() -> list[Case]:
     """Differences, in PyTorch too, where they are NaN at infinity."""
     return [
@@ -227,7 +237,7 @@ def binary(names: Sequence[str]) -> list[Case]:
 
 def test_mended(tmp_path: Path) -> None:
     names = ("atan2", "maximum", "floor division", "logaddexp")
-    check([*unary(VALUES, MENDED), *gelus()[:1], *binary(names), *losses()], tmp_path)
+    check([*unary(VALUES, MENDED), *periodic(), *gelus()[:1], *binary(names), *losses()], tmp_path)
 
 
 @pytest.mark.slow

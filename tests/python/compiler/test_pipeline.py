@@ -337,6 +337,18 @@ def test_metadata_is_whole_and_the_runtime_reads_it(tmp_path: Path) -> None:
     assert metadata.parameters.storage == "embedded"
 
 
+def test_the_runtime_learns_how_much_a_step_does() -> None:
+    artifact = compile_program(traced("mlp"), Scheme.full())
+    dispatches = [command for command in artifact.commands if command.kind == "dispatch"]
+    work = artifact.metadata["work"]
+    assert work["dispatches"] == len(dispatches) > 5
+    assert work["bytes"] == sum(command.read + command.written for command in dispatches)
+    # Forward and twice backward of three layers, but for the first one's input: two for each weight and row.
+    rows, weights = 6, (12 * 16, 16 * 16, 16 * 4)
+    products = 2 * rows * (3 * sum(weights) - weights[0])
+    assert products < work["flops"] == sum(command.flops for command in dispatches) < 2 * products
+
+
 def test_tied_names_are_in_the_metadata() -> None:
     artifact = compile_program(traced("tied"), rules(("embedding.weight", "full")))
     assert artifact.metadata["tied"] == {"head.weight": "embedding.weight"}

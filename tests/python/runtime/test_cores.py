@@ -14,9 +14,9 @@ from tests.python.runtime.runtime_programs import softmax_metadata
 
 
 def chosen(work: Any, **changes: Any) -> str:
-    """The device of a program that does ``work``: dispatches, bytes, products."""
+    """The device of a program that does ``work``: dispatches, bytes, flops."""
     if work is not None:
-        changes["work"] = dict(zip(("dispatches", "bytes", "products"), work, strict=True))
+        changes["work"] = dict(zip(("dispatches", "bytes", "flops"), work, strict=True))
     return default_device(Metadata.from_json(json.dumps(softmax_metadata(**changes))))
 
 
@@ -33,9 +33,9 @@ def test_dispatches_that_do_little_run_on_one_core() -> None:
     assert chosen((0, 0, 0)) == "local-sync"
 
 
-def test_multiplying_counts_too() -> None:
+def test_computing_counts_too() -> None:
     assert chosen((10, 0, 10 * WORTH_SHARING)) == "local-sync"
-    assert chosen((10, 0, 10 * WORTH_SHARING * cores.PRODUCTS_PER_BYTE)) == "local-task"
+    assert chosen((10, 0, 10 * WORTH_SHARING * cores.FLOPS_PER_BYTE)) == "local-task"
 
 
 def test_where_there_is_one_core_there_is_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

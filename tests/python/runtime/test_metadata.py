@@ -75,7 +75,7 @@ def _state(index: int, **changes: Any) -> dict[str, Any]:
         ({"format": "1"}, 'metadata.format must be an integer that is not negative, got "1"'),
         ({"model": None}, "metadata.model must be a string, got null"),
         ({"inputs": {}}, "metadata.inputs must be a list"),
-        ({"work": {"dispatches": 1, "bytes": -1, "products": 0}}, "metadata.work.bytes must be an integer"),
+        ({"work": {"dispatches": 1, "bytes": -1, "flops": 0}}, "metadata.work.bytes must be an integer"),
         ({"unaligned_inputs": 1}, "metadata.unaligned_inputs must be true or false, got 1"),
         ({"inputs": [3]}, "metadata.inputs[0] must be a JSON object, got 3"),
         ({"inputs": [spec("x", (2, -1))]}, "metadata.inputs[0].shape must be a list of integers"),

@@ -43,6 +43,11 @@ def test_options_by_name_and_by_place(text: str, shown: str, flag: str) -> None:
     assert get_target(shown) == target
 
 
+def test_only_this_machine_s_processor_is_the_host() -> None:
+    assert [name for name in target_names() if get_target(name).is_host] == ["cpu"]
+    assert not get_target("cpu:cortex-a72,triple=aarch64-linux-gnu").is_host
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -92,11 +97,29 @@ class Pixels(nn.Module):
         return F.dropout(F.relu(self.fc(x.float() * self.kept)), 0.5, self.training)
 
 
+class Arithmetic(nn.Module):
+    """What is computed element by element in a way of our own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(x)
+        waves = torch.sin(y) + torch.cos(y) + torch.tan(y) + torch.atan2(y, x) + torch.atan(y)
+        powers = y.abs() ** y + y**2.5 + 1.5**y + torch.exp2(y) + (y * 9).int() ** 3
+        rest = torch.fmod(y, 0.3) + torch.fmod(x, y) + torch.remainder(y, x)
+        limits = torch.maximum(x, y) + torch.minimum(y, x) + y.clamp(-1, 2) + y.clamp(max=x) + F.hardtanh(y)
+        return F.dropout(waves + powers + rest + limits, 0.5, self.training)
+
+
 @cache
 def program(name: str) -> TrainingProgram:
     torch.manual_seed(0)
     if name == "conv":
         model, x = zoo.settle(zoo.ConvNet()), torch.randn(2, 3, 16, 16)
+    elif name == "arithmetic":
+        model, x = Arithmetic(), torch.randn(2, 8)
     elif name == "pixels":
         model, x = Pixels(), torch.zeros(2, 12, dtype=torch.uint8)
     else:
@@ -104,7 +127,7 @@ def program(name: str) -> TrainingProgram:
     return trace(TrainingTask(model, (x,), (torch.tensor([0, 2]),), F.cross_entropy))
 
 
-@pytest.mark.parametrize("model", ["conv", "transformer"])
+@pytest.mark.parametrize("model", ["conv", "transformer", "arithmetic"])
 @pytest.mark.parametrize(
     "target",
     ["cpu", "cpu:cortex-a72,triple=aarch64-linux-gnu", "cuda", "vulkan:adreno", "vulkan:valhall4", "metal"],

@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``pock-bench`` as a command: what it lists, shows and refuses."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pock.benchmarks.profile import session as profile_session
+from pock.benchmarks.profile.session import Case
 from pock.tools.pock_bench import main
+from tests.python.benchmarks.profile.profiles import profile
 from tests.python.benchmarks.rows import failed, results, row
 
 
@@ -33,6 +37,8 @@ def pock_bench(
         (["--optimizer", "sdg"], 1, "no optimizer is named 'sdg'"),
         (["--rounds", "0"], 2, "--rounds"),
         (["--json", "/nonexistent/x.json"], 2, "there is no folder /nonexistent"),
+        (["--profile", "--json", "/nonexistent/x.json"], 2, "there is no folder /nonexistent"),
+        (["--profile-picture", "x.jpg"], 2, "give a name that ends in .svg, .png, .pdf"),
         (["--show", "/nonexistent/x.json"], 1, "cannot read /nonexistent/x.json: No such file or directory"),
     ],
 )
@@ -46,6 +52,30 @@ def test_a_mistake_is_one_line(
     ended, out, err = pock_bench(arguments, monkeypatch, capsys)
     assert (ended, out) == (status, "")
     assert err.startswith("error: ") and wanted in err and err.count("\n") == 1
+
+
+def test_a_profile_is_printed_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = ["--workload=tiny", "--batch=2", "--scheme=sparse", "--threads=1", "--optimizer=sgd:momentum=0.9"]
+    files = [f"--json={tmp_path / 'tiny.json'}", f"--profile-picture={tmp_path / 'tiny.png'}"]
+    status, out, err = pock_bench(["--profile", *case, *files], monkeypatch, capsys)
+    assert status == 0, err
+    assert out.startswith("tiny (sparse, sgd:momentum=0.9, batch 2): a step takes ")
+    assert "block.depthwise" in out and "outside of dispatches" in out
+    data = json.loads((tmp_path / "tiny.json").read_text())
+    assert data["batch"] == "batch 2" and data["scheme"] == "sparse" and data["threads"] == 1
+    assert (tmp_path / "tiny.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_case_that_cannot_be_profiled_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = [Case("net-1-full", profile()), Case("net-1-sparse", "compiling: no room")]
+    monkeypatch.setattr(profile_session, "profiles", lambda *_: iter(cases))
+    status, out, err = pock_bench(["--profile", "--quick"], monkeypatch, capsys)
+    assert status == 1 and out.startswith("Net (full, sgd): a step takes ")
+    assert err.splitlines()[-1] == "error: net-1-sparse: compiling: no room"
 
 
 def test_the_list_has_what_there_is(

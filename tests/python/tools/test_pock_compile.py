@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``pock-compile``: what it writes, what it says, and how it ends."""
 
+import json
 import os
 import signal
 import subprocess
@@ -220,3 +221,53 @@ def test_an_interrupt_leaves_nothing(saved: Path, tmp_path: Path, number: int, s
 def test_usage_errors_are_told_apart() -> None:
     with pytest.raises(UsageError):
         compile_task(request("x.pock", target="nowhere"))
+
+
+# -- profiles -----------------------------------------------------------------------------------
+
+
+def test_a_profile_is_printed_and_written(saved: Path, tmp_path: Path) -> None:
+    """Without PyTorch, which profiles do not need."""
+    files = ["--profile-json", tmp_path / "net.json", "--profile-picture", tmp_path / "net.svg"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, saved, "--profile", "--profile-threads=1", *files,
+         "-o", tmp_path / "net.vmfb"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Net (full, sgd): a step takes ") and ", 1 thread: " in done.stdout
+    for word in ("layers", "dispatches", " fc1 ", " fc2 ", " (loss) ", "outside of dispatches"):
+        assert word in done.stdout, word
+    written = [line.split()[1] for line in done.stderr.splitlines() if line.startswith("wrote")]
+    assert [Path(name).name for name in written] == ["net.vmfb", "net.json", "net.svg"]
+    data = json.loads((tmp_path / "net.json").read_text())
+    layers = {layer["layer"]: layer for layer in data["layers"]}
+    assert layers["fc1"]["forward"] > 0 and layers["fc2"]["backward"] + layers["fc2"]["update"] > 0
+    assert ">fc1</text>" in (tmp_path / "net.svg").read_text()
+
+
+def test_a_profile_s_file_asks_for_one(saved: Path, tmp_path: Path) -> None:
+    done = run(saved, "-q", "--profile-json=net.json", "--parameters=external", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout
+    assert json.loads((tmp_path / "net.json").read_text())["threads"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "--target=vulkan"], "the target has to be 'cpu', got 'vulkan'"),
+        (["--profile", "--target=vulcan"], "did you mean 'vulkan'"),
+        (
+            ["--profile", "--target=cpu:cortex-a72,triple=aarch64-linux-gnu"],
+            "the target has to be 'cpu', got",
+        ),
+        (["--profile", "--emit=linalg"], "which --emit=linalg does not make"),
+        (["--profile-picture=net.jpg"], "give a name that ends in .svg"),
+        (["--profile-json=/missing/net.json"], "there is no folder /missing"),
+        (["--profile", "--profile-threads=0"], "--profile-threads"),
+    ],
+)
+def test_mistakes_about_profiles_are_found_first(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run("gone.pock", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and message in done.stderr and done.stderr.count("\n") == 1
