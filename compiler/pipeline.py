@@ -29,9 +29,11 @@ from .passes.apply_scheme import ApplyScheme
 from .passes.convert_layout import ConvertLayout
 from .passes.expand_optimizer import ExpandOptimizer, hyperparameters_of
 from .passes.fold_batch_norm import FoldBatchNorm
+from .passes.fuse_batch_norm_grad import FuseBatchNormGrad
 from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.prune_backward import PruneBackward
 from .passes.raise_gradients import RaiseGradients
+from .passes.rematerialize import Rematerialize
 from .passes.schedule_updates import ScheduleUpdates
 from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
@@ -62,12 +64,12 @@ def masked(scheme: Scheme) -> list[PipelineStage]:
 
 def pruned() -> list[PipelineStage]:
     """The stages from there to ``--emit=pruned``."""
-    return [PruneBackward(), FoldBatchNorm()]
+    return [PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
 
 
 def trained(optimizer: Optimizer) -> list[PipelineStage]:
     """The stages from there to a program whose updates are arithmetic, in order, channels last."""
-    return [ExpandOptimizer.of(optimizer), ScheduleUpdates(), ConvertLayout()]
+    return [Rematerialize(), ExpandOptimizer.of(optimizer), ScheduleUpdates(), ConvertLayout()]
 
 
 def storable(target: Target) -> list[PipelineStage]:

@@ -20,5 +20,18 @@ _ATEN = (
     "where.Scalar", "where.ScalarOther", "where.ScalarSelf", "where.self", "_to_copy", "zeros_like",
 )  # fmt: skip
 
-ELEMENTWISE = ("torch.prims.convert_element_type", *(f"torch.aten.{name}" for name in _ATEN))
+ELEMENTWISE = ("sparsebp.save", "torch.prims.convert_element_type", *(f"torch.aten.{name}" for name in _ATEN))
 """Operations that compute each element of their result from the elements there, with broadcasting."""
+
+TRANSCENDENTAL = frozenset(
+    f"torch.aten.{name}"
+    for name in (
+        "atan", "atan2", "cos", "cosh", "elu", "erf", "exp", "expm1", "gelu", "log", "log1p", "log2",
+        "log_sigmoid", "pow.Scalar", "pow.Tensor_Scalar", "pow.Tensor_Tensor", "remainder.Scalar", "sigmoid",
+        "silu", "sin", "sinh", "softplus", "tan", "tanh",
+    )
+)  # fmt: skip
+"""Those of them that take many instructions an element."""
+
+FILLS = tuple(f"torch.aten.{name}" for name in ("full_like", "ones_like", "zeros_like"))
+"""Those of them to which the elements of their operand do not matter."""

@@ -30,6 +30,7 @@ _REGISTRY = {
     "sparsebp.max_pool_grad": "max_pool_grad:convert",
     "sparsebp.random_mask": "random_mask:convert",
     "sparsebp.random_uniform": "random_uniform:convert",
+    "sparsebp.save": "save:convert",
     "sparsebp.select_channels": "select_channels:convert",
     "torch.aten.atan2": "arc_tangent:convert",
     "torch.aten.avg_pool1d": "avg_pool:convert_aten",

@@ -20,6 +20,7 @@ from .parameter import ParameterOp
 from .random_mask import RandomMaskOp
 from .random_uniform import RandomUniformOp
 from .read import ReadOp
+from .save import SaveOp
 from .select_channels import SelectChannelsOp
 from .state import StateOp
 from .symbols import declarations, verify_program
@@ -43,6 +44,7 @@ __all__ = [
     "RandomMaskOp",
     "RandomUniformOp",
     "ReadOp",
+    "SaveOp",
     "SelectChannelsOp",
     "SparseBP",
     "StateOp",
