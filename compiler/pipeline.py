@@ -67,9 +67,17 @@ def pruned() -> list[PipelineStage]:
     return [PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
 
 
-def trained(optimizer: Optimizer) -> list[PipelineStage]:
-    """The stages from there to a program whose updates are arithmetic, in order, channels last."""
-    return [Rematerialize(), ExpandOptimizer.of(optimizer), ScheduleUpdates(), ConvertLayout()]
+def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:
+    """The stages from there to a program whose updates are arithmetic, in order, channels last.
+
+    ``bits`` is whether a bit may be saved as a byte.
+    """
+    return [
+        Rematerialize(bits=bits),
+        ExpandOptimizer.of(optimizer),
+        ScheduleUpdates(),
+        ConvertLayout(),
+    ]
 
 
 def storable(target: Target) -> list[PipelineStage]:
@@ -164,7 +172,7 @@ def compile_program(
     progress("pruning the backward pass")
     run_pipeline(module, pruned())
     progress("expanding the optimizer")
-    run_pipeline(module, trained(optimizer))
+    run_pipeline(module, trained(optimizer, bits=chosen.storage_bits <= 8))
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
     progress("lowering to linalg")

@@ -30,7 +30,7 @@ class FlowGraph:
         self._edges[b].append(_Edge(a, 0, len(self._edges[a]) - 1))
 
     def behind_cut(self, source: int, sink: int) -> set[int]:
-        """The nodes behind a minimum cut between ``source`` and ``sink``: of all such, the one next to the sink.
+        """The nodes behind a minimum cut between ``source`` and ``sink``, of all the one next to the sink.
 
         There must be one: some capacity on each path is less than ``UNLIMITED``.
         """

@@ -9,7 +9,6 @@ for a compiler that fuses arithmetic on elements into what uses it, but not in f
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch_mlir import ir
 
@@ -93,7 +92,8 @@ class SavedValues:
             return False
         return name in ELEMENTWISE or (is_view(name) and name != "sparsebp.select_channels")
 
-    def _feeds_contraction(self, i: int) -> bool:
+    def _is_product(self, i: int) -> bool:
+        """Whether operands are stored for an operation: it is a contraction and no reduction."""
         return is_contraction(self.graph.names[i]) and self.graph.names[i] not in REDUCTIONS
 
     def _feeding(self) -> set[int]:
@@ -101,7 +101,7 @@ class SavedValues:
         found: set[int] = set()
         for i in reversed(range(len(self.graph))):
             name = self.graph.names[i]
-            takes = i not in self.forward and (self._feeds_contraction(i) or name in SINKS)
+            takes = i not in self.forward and (self._is_product(i) or name in SINKS)
             if takes or (is_view(name) and i in found):
                 found.update(self.graph.producers[i])
         return found
@@ -126,7 +126,7 @@ class SavedValues:
         return {i for i in self.both if 2 * i not in behind and 2 * i + 1 in behind}
 
     def _cost(self, i: int) -> int:
-        """The bytes that are kept, and one more of what is computed behind the forward pass: it may stay there."""
+        """The bytes that are kept, and one more for what would have to move into the forward pass."""
         tensors = self._tensors(i)
         if not self.choice.bits and any(element_of(value.type) == "i1" for value in tensors):
             return _TOO_MUCH

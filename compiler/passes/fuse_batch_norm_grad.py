@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""``sparsebp-fuse-batch-norm-grad``: gradients of a trained norm come out of those of the convolution before it."""
+"""``sparsebp-fuse-batch-norm-grad``: gradients of a norm come out of those of the convolution before it."""
 
 import math
 from collections.abc import Iterator

@@ -78,7 +78,7 @@ class Rematerialize(Pass):
 
 
 def _compare_results(step: Any) -> None:
-    """Let comparisons of an operand of ``hardtanh`` with its bounds compare its result, where that is there."""
+    """Let comparisons with the bounds of a ``hardtanh`` of the same, if behind it, take its result."""
     clamped: dict[ir.Value, tuple[ir.Value, dict[str, float]]] = {}
     for op in operations(step):
         name, operands = op.operation.name, op.operation.operands

@@ -10,9 +10,9 @@ from .operation import Operation
 
 
 class SaveOp(Operation, name="save", traits=[Pure]):
-    """``input`` itself, as it is stored: what computes it and what uses it are not fused, nor merged with others.
+    """``input`` itself, as it is stored: what is in front of it and what is behind are not fused or merged.
 
-    ``sparsebp-rematerialize`` puts it between what stays in the forward pass and what is computed again.
+    ``sparsebp-rematerialize`` puts it between the forward pass and what the backward pass computes again.
     """
 
     input: Operand[Any]

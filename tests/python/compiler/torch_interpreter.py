@@ -361,5 +361,6 @@ _HANDLERS: dict[str, Callable[..., Any]] = {
     "sparsebp.max_pool_grad": _max_pool_grad,
     "sparsebp.random_mask": _random_mask,
     "sparsebp.random_uniform": _random_uniform,
+    "sparsebp.save": lambda op, value: value,
     "sparsebp.select_channels": _select_channels,
 }

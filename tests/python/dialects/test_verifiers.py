@@ -114,6 +114,7 @@ VALID = [
         (("stream", "0 : i64"),),
     ),
     Op("read", (), (tensor(4, 2),), (("symbol", "@w"),)),
+    Op("save", (tensor(4, 2),), (tensor(4, 2),), ()),
     Op("select_channels", (tensor(4, 2),), (tensor(4, 1),), (("axis", "1 : i64"), ("mask", RANGE))),
     Op(
         "state",

@@ -47,7 +47,7 @@ class Net(nn.Module):
 
 
 @cache
-def _traced(rank: int) -> tuple[TrainingTask, TrainingProgram]:
+def traced(rank: int) -> tuple[TrainingTask, TrainingProgram]:
     torch.manual_seed(rank)
     model = Net(rank)
     with torch.no_grad():
@@ -61,12 +61,10 @@ def _traced(rank: int) -> tuple[TrainingTask, TrainingProgram]:
     return task, trace(task)
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@given(data=st.data())
-@settings(max_examples=6, deadline=None)
-def test_folding_changes_no_value(rank: int, data: st.DataObject) -> None:
-    task, program = _traced(rank)
-    module = program.copy_module()
+def draw_masks(
+    module: ir.Module, program: TrainingProgram, task: TrainingTask, data: st.DataObject
+) -> set[str]:
+    """Train each parameter, some of its channels, or not; the names of those that are trained."""
     trained = set()
     with module.context:
         for name, op in declarations(module).items():
@@ -78,6 +76,16 @@ def test_folding_changes_no_value(rank: int, data: st.DataObject) -> None:
                 mask = Mask.channels(dimensions_of(op)[0], [0, 2], program.parameters[name].shape[0])
             op.operation.attributes["mask"] = mask.to_attr()
             trained |= set() if kind == "none" else {name}
+    return trained
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@given(data=st.data())
+@settings(max_examples=6, deadline=None)
+def test_folding_changes_no_value(rank: int, data: st.DataObject) -> None:
+    task, program = traced(rank)
+    module = program.copy_module()
+    trained = draw_masks(module, program, task, data)
     run_pipeline(module, [RaiseGradients(), PruneBackward()])
     values = {n: torch.from_numpy(v) for n, v in program.parameters.items() if n in declarations(module)}
     batch = {"step": (*task.inputs, *task.targets), "predict": task.inputs}
@@ -104,7 +112,7 @@ def _centred(module: ir.Module, name: str) -> int:
 
 
 def test_nothing_of_a_frozen_norm_is_left_between_layers() -> None:
-    _, program = _traced(2)
+    _, program = traced(2)
     module = program.copy_module()
     assert _centred(module, "norm0.running_mean") == 1
     with module.context:
