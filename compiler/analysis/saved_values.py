@@ -52,17 +52,18 @@ class SavedValues:
         feeding = self._feeding()
         self.free: set[int] = set()
         self.both: set[int] = set()
+        self._available: set[int] = set()
         for i in range(len(graph)):
             if self._is_free(i):
                 self.free.add(i)
             elif i in self.forward or (
-                self.is_cheap(i) and i not in feeding and self._available().issuperset(graph.producers[i])
+                self.is_cheap(i) and i not in feeding and self._available.issuperset(graph.producers[i])
             ):
                 self.both.add(i)
+            else:
+                continue
+            self._available.add(i)
         self.saved = self._cut(feeding)
-
-    def _available(self) -> set[int]:
-        return self.both | self.free
 
     # Kinds of operations.
 
@@ -120,7 +121,7 @@ class SavedValues:
             for producer in self.graph.producers[i]:
                 if producer in self.both:
                     flow.connect(2 * producer + 1, 2 * i, UNLIMITED)
-            if any(user not in self._available() for user in self.graph.users[i]):
+            if any(user not in self._available for user in self.graph.users[i]):
                 flow.connect(2 * i + 1, sink, UNLIMITED)
         behind = flow.behind_cut(source, sink)
         return {i for i in self.both if 2 * i not in behind and 2 * i + 1 in behind}
