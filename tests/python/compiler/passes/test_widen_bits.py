@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pock.compiler import SGD, TrainingProgram, TrainingTask, compile_program, pipeline, trace
-from pock.compiler.pipeline import trained
+from pock.compiler import SGD, TrainingProgram, TrainingTask, compile_program, trace
 from pock.runtime import Trainer
 from pock.targets.cpu import CPU
 from tests.e2e import zoo
@@ -80,17 +79,17 @@ def program(model: str) -> TrainingProgram:
 
 
 def same(a: Any, b: Any) -> None:
+    """Whole numbers are equal; sums of others may be made in another order, of other vectors."""
     for x, y in zip(a, b, strict=True):
         assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)
+        if x.dtype.kind == "f":
+            np.testing.assert_allclose(x, y, rtol=2e-6, atol=1e-7)
+        else:
+            np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize(("model", "width"), [("narrow", 16), ("narrow", 32), ("dropout", 32), ("conv", 16)])
-def test_the_bits_are_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, width: int
-) -> None:
-    # Where bits are saved as bytes, other operations are fused, which round in another order.
-    monkeypatch.setattr(pipeline, "trained", lambda optimizer, bits: trained(optimizer, bits=False))
+def test_the_numbers_are_the_same(tmp_path: Path, model: str, width: int) -> None:
     trainers = []
     for i, target in enumerate((CPU(), WideCPU(width=width))):
         path = tmp_path / f"{i}.vmfb"
@@ -99,7 +98,7 @@ def test_the_bits_are_the_same(
     plain, wide = trainers
     for seed in range(STEPS):
         arrays = [tensor.numpy() for tensor in batch(model, seed)]
-        assert plain.step(*arrays, lr=0.1) == wide.step(*arrays, lr=0.1)
+        assert plain.step(*arrays, lr=0.1) == pytest.approx(wide.step(*arrays, lr=0.1), rel=2e-6)
         same(plain.outputs, wide.outputs)
     one, other = (trainer.state_dict(optimizer=True) for trainer in trainers)
     assert list(one) == list(other)
