@@ -29,8 +29,8 @@ def configure(stream: ir.Module, choose: Choose) -> int:
         return 0
     count = 0
     for function in _dispatches(stream):
-        root = root_of(function)
-        nest = None if root is None else nest_of(root)
+        root = _root(function)
+        nest = None if root is None else _nest(root)
         tiling = None if nest is None else choose(nest, int(found[1]))
         if root is not None and tiling is not None:
             info = ir.Attribute.parse(tiling.compilation_info, stream.context)
@@ -39,7 +39,7 @@ def configure(stream: ir.Module, choose: Choose) -> int:
     return count
 
 
-def root_of(function: Any) -> Any | None:
+def _root(function: Any) -> Any | None:
     """The only reduction of a dispatch, if it is the first loop nest, and those behind have no more loops.
 
     IREE would compute whole for each tile what is computed in front of it, or along further loops.
@@ -94,7 +94,7 @@ def _is_reduction(op: Any) -> bool:
     return any("reduction" in str(kind) for kind in ir.ArrayAttr(operation.attributes["iterator_types"]))
 
 
-def nest_of(op: Any) -> LoopNest | None:
+def _nest(op: Any) -> LoopNest | None:
     """The loops of an operation with one result of static shape."""
     maps = [ir.AffineMapAttr(attribute).value for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
     subscripts = [_subscripts(m) for m in maps]

@@ -21,6 +21,8 @@ from iree.compiler.dialects import linalg
 
 from pock.compiler.source import Part, Source, sources_of
 
+from .state_hazards import dispatched, executables, stream_function
+
 DISPATCH, FILL, COPY = "dispatch", "fill", "copy"
 
 _LOAD = "iree_tensor_ext.dispatch.tensor.load"
@@ -63,7 +65,10 @@ class Command:
 
 
 def commands(module: ir.Module, name: str) -> tuple[Command, ...]:
-    """The commands of the function ``name`` of a module at the stream phase, in order."""
+    """The commands of the function ``name`` of a module at the stream phase, in order.
+
+    Raises ``ValueError`` if there is no such function.
+    """
     kernels = _Kernels(module)
     found: list[Command] = []
 
@@ -89,9 +94,7 @@ def commands(module: ir.Module, name: str) -> tuple[Command, ...]:
             found.append(Command(COPY, COPY, sources, 0, size, size))
         return ir.WalkResult.ADVANCE
 
-    for op in module.body.operations:
-        if op.operation.name == "util.func" and _symbol(op.operation) == name:
-            op.operation.walk(visit)
+    stream_function(module, name).walk(visit)
     return tuple(found)
 
 
@@ -105,11 +108,6 @@ def _combined(own: tuple[Source, ...], kernel: tuple[Source, ...]) -> tuple[Sour
         here = next((s.layer for s in own if kernel and s.part == kernel[0].part), None)
         kernel = tuple(Source(s.part, here) for s in kernel if here and s.layer == kernel[0].layer)
     return tuple(dict.fromkeys((*kernel, *own)))
-
-
-def _symbol(op: Any) -> str:
-    attributes = op.attributes
-    return ir.StringAttr(attributes["sym_name"]).value if "sym_name" in attributes else ""
 
 
 def _last(entry: str) -> str:
@@ -134,27 +132,14 @@ class _Kernels:
     """The kernels of a module, each looked at when it is first asked for."""
 
     def __init__(self, module: ir.Module) -> None:
-        self._executables = {
-            _symbol(op.operation): op.operation
-            for op in module.body.operations
-            if op.operation.name == "stream.executable"
-        }
+        self._executables = executables(module)
         self._known: dict[str, _Work] = {}
 
     def work(self, entry: str) -> _Work:
         """The work of ``@executable::@function``."""
         if entry not in self._known:
-            executable = self._executables[entry.split("::")[0].strip('@"')]
-            self._known[entry] = _work(next(_functions(executable, _last(entry))))
+            self._known[entry] = _work(dispatched(self._executables, entry))
         return self._known[entry]
-
-
-def _functions(executable: Any, name: str) -> Iterator[Any]:
-    for op in executable.regions[0].blocks[0].operations:
-        if op.operation.name == "builtin.module":
-            for inner in op.operation.regions[0].blocks[0].operations:
-                if inner.operation.name == "func.func" and _symbol(inner.operation) == name:
-                    yield inner.operation
 
 
 def _work(function: Any) -> _Work:

@@ -94,8 +94,12 @@ class LinalgBuilder(TorchBuilder):
 
     def operand(self, op: Any, index: int) -> ir.Value:
         """Operand ``index`` of ``op``, a ``!torch.vtensor``, as a builtin tensor."""
-        value = op.operation.operands[index]
-        return self.create("torch_c.to_builtin_tensor", [value], [builtin_tensor(value.type)])
+        return self.builtin(op.operation.operands[index])
+
+    def builtin(self, value: ir.Value) -> ir.Value:
+        """A ``!torch.vtensor`` as a builtin tensor."""
+        cast: ir.Value = self.create("torch_c.to_builtin_tensor", [value], [builtin_tensor(value.type)])
+        return cast
 
     def torch_value(self, value: ir.Value, type_: ir.Type) -> ir.Value:
         """A builtin tensor as the ``!torch.vtensor`` ``type_``, cast to its element type."""

@@ -7,7 +7,7 @@ from typing import Any
 from torch_mlir import ir
 
 from pock.compiler.torch_ir import permutation
-from pock.dialects.types import builtin_tensor, element_of, shape_of
+from pock.dialects.types import element_of, shape_of
 
 from .builder import LinalgBuilder
 from .products import by_matrix, by_transposed, is_packed
@@ -39,13 +39,8 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
     x = b.operand(op, 0)
     if copies_left:
         # Of the matrix as it is in memory: with other permutations in front, it takes ten times as long.
-        x = b.reorder(b.barrier(_builtin(left, b)), [1, 0])
-    return by_transposed(b, x, _builtin(right, b), [1]) if copies_right else by_matrix(b, x, b.operand(op, 1))
-
-
-def _builtin(value: ir.Value, b: LinalgBuilder) -> ir.Value:
-    cast: ir.Value = b.create("torch_c.to_builtin_tensor", [value], [builtin_tensor(value.type)])
-    return cast
+        x = b.reorder(b.barrier(b.builtin(left)), [1, 0])
+    return by_transposed(b, x, b.builtin(right), [1]) if copies_right else by_matrix(b, x, b.operand(op, 1))
 
 
 def _untransposed(value: ir.Value) -> tuple[ir.Value, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch_mlir import ir
 
 from pock.compiler.torch_ir import permutation
-from pock.dialects.types import builtin_tensor, shape_of
+from pock.dialects.types import shape_of
 
 from .builder import LinalgBuilder
 
@@ -28,8 +28,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
         return None
     if all(_reads_columns(use) for use in result.uses):
         return None
-    value = b.create("torch_c.to_builtin_tensor", [source], [builtin_tensor(source.type)])
-    return b.reorder(b.barrier(value), order)
+    return b.reorder(b.barrier(b.builtin(source)), order)
 
 
 def _reads_columns(use: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch_mlir import ir
 
-from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
+from pock.compiler.analysis.elementwise import ELEMENTWISE, FILLS, REDUCTIONS
 from pock.compiler.torch_ir import (
     PERMUTATIONS,
     NotConstant,
@@ -224,7 +224,7 @@ def _is_pullable(f: _Function, op: Any) -> bool:
     shape = shape_of(results[0].type)
     if len(shape) < 3:
         return False
-    if name in _FILLS:
+    if name in FILLS:
         return True
     if name in PERMUTATIONS:
         return permutation(results[0])[1] == list(to_first(range(len(shape))))
@@ -498,13 +498,12 @@ _VIEWS = (
     "torch.aten.squeeze.dim", "torch.aten.unflatten.int", "torch.aten.unsqueeze", "torch.aten.view",
     "torch.prims.squeeze",
 )  # fmt: skip
-_FILLS = ("torch.aten.full_like", "torch.aten.ones_like", "torch.aten.zeros_like")
 _SPLITS = ("torch.aten.split.Tensor", "torch.aten.split_with_sizes")
 _LISTS = ("torch.prim.ListConstruct", *_SPLITS)
 
 _PULLED: dict[str, Callable[..., bool]] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(_FILLS, _fill),
+    **dict.fromkeys(FILLS, _fill),
     **dict.fromkeys(_VIEWS, _view),
     "sparsebp.select_channels": _select_channels,
     "torch.aten.constant_pad_nd": _pad,
