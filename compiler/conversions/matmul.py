@@ -15,14 +15,11 @@ from .products import by_matrix, by_transposed, is_packed
 LEAST_ROWS = 32
 """Rows of the left matrix from which a copy of the right one, the other way round, is worth its while.
 
-Measured for 384 by 1536: with 128 rows 1.4 ms against 1.8, with 1024 rows 9 against 14.
+``python -m pock.benchmarks.products`` prints what such copies gain.
 """
 
 LEAST_COLUMNS = 256
-"""Columns of the right matrix from which a copy of the left one, the other way round, is.
-
-Measured for 1536 by 1024: with 384 columns 8.2 ms against 12.
-"""
+"""Columns of the right matrix from which a copy of the left one, the other way round, is."""
 
 
 def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
