@@ -106,3 +106,55 @@ func.func @left(%s: !torch.vtensor<[8,8],f32>, %h: !torch.vtensor<[8,128,12,32],
   %3 = torch.aten.bmm %2, %v : !torch.vtensor<[96,128,128],f32>, !torch.vtensor<[96,128,32],f32> -> !torch.vtensor<[96,128,32],f32>
   return %0, %1, %3 : !torch.vtensor<[8,8],f32>, !torch.vtensor<[8,12,128,32],f32>, !torch.vtensor<[96,128,32],f32>
 }
+
+// A bias is added while tiles of the product are in registers; with one consumer the sum may be fused with that, too.
+// CHECK-LABEL: func.func @bias(
+// CHECK: %[[Y:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<64x256xf32>, tensor<12x256x32xf32>)
+// CHECK: %[[B:.*]] = tensor.expand_shape %{{.*}} {{\[\[}}0, 1]] output_shape [12, 32] : tensor<384xf32> into tensor<12x32xf32>
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} ins(%[[Y]], %[[B]] : tensor<64x12x32xf32>, tensor<12x32xf32>)
+// CHECK-NOT: compute_barrier
+// CHECK: torch.aten.erf
+// ROWS-LABEL: func.func @bias(
+// ROWS: torch.aten.add.Tensor
+func.func @bias(%x: !torch.vtensor<[64,256],f32>, %w: !torch.vtensor<[384,256],f32>, %b: !torch.vtensor<[384],f32>) -> !torch.vtensor<[64,384],f32> {
+  %one = torch.constant.int 1
+  %0 = torch.aten.t %w : !torch.vtensor<[384,256],f32> -> !torch.vtensor<[256,384],f32>
+  %1 = torch.aten.mm %x, %0 : !torch.vtensor<[64,256],f32>, !torch.vtensor<[256,384],f32> -> !torch.vtensor<[64,384],f32>
+  %2 = torch.aten.add.Tensor %1, %b, %one : !torch.vtensor<[64,384],f32>, !torch.vtensor<[384],f32>, !torch.int -> !torch.vtensor<[64,384],f32>
+  %3 = torch.aten.erf %2 : !torch.vtensor<[64,384],f32> -> !torch.vtensor<[64,384],f32>
+  return %3 : !torch.vtensor<[64,384],f32>
+}
+
+// Several consumers, behind views, are kept apart from the sum: one of them would take it along.
+// CHECK-LABEL: func.func @bias_used_twice(
+// CHECK: %[[SUM:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<64x12x32xf32>, tensor<12x32xf32>)
+// CHECK: %[[FLAT:.*]] = tensor.collapse_shape %[[SUM]]
+// CHECK: "iree_tensor_ext.compute_barrier.start"(%[[FLAT]]) : (tensor<64x384xf32>)
+func.func @bias_used_twice(%x: !torch.vtensor<[64,256],f32>, %w: !torch.vtensor<[384,256],f32>, %b: !torch.vtensor<[384],f32>) -> !torch.vtensor<[8,8,384],f32> {
+  %one = torch.constant.int 1
+  %eight = torch.constant.int 8
+  %many = torch.constant.int 384
+  %0 = torch.aten.t %w : !torch.vtensor<[384,256],f32> -> !torch.vtensor<[256,384],f32>
+  %1 = torch.aten.mm %x, %0 : !torch.vtensor<[64,256],f32>, !torch.vtensor<[256,384],f32> -> !torch.vtensor<[64,384],f32>
+  %2 = torch.aten.add.Tensor %1, %b, %one : !torch.vtensor<[64,384],f32>, !torch.vtensor<[384],f32>, !torch.int -> !torch.vtensor<[64,384],f32>
+  %3 = torch.prim.ListConstruct %eight, %eight, %many : (!torch.int, !torch.int, !torch.int) -> !torch.list<int>
+  %4 = torch.aten.view %2, %3 : !torch.vtensor<[64,384],f32>, !torch.list<int> -> !torch.vtensor<[8,8,384],f32>
+  %5 = torch.aten.erf %4 : !torch.vtensor<[8,8,384],f32> -> !torch.vtensor<[8,8,384],f32>
+  %6 = torch.aten.mul.Tensor %4, %5 : !torch.vtensor<[8,8,384],f32>, !torch.vtensor<[8,8,384],f32> -> !torch.vtensor<[8,8,384],f32>
+  return %6 : !torch.vtensor<[8,8,384],f32>
+}
+
+// Repeated behind a sparsebp.save, arithmetic of a sum must not be merged with the first time: barriers of barriers would be.
+// CHECK-LABEL: func.func @bias_saved(
+// CHECK-COUNT-2: "iree_tensor_ext.compute_barrier.start"
+// CHECK-NOT: compute_barrier
+func.func @bias_saved(%x: !torch.vtensor<[64,256],f32>, %w: !torch.vtensor<[384,256],f32>, %b: !torch.vtensor<[384],f32>) -> (!torch.vtensor<[64,384],f32>, !torch.vtensor<[64,384],f32>) {
+  %one = torch.constant.int 1
+  %0 = torch.aten.t %w : !torch.vtensor<[384,256],f32> -> !torch.vtensor<[256,384],f32>
+  %1 = torch.aten.mm %x, %0 : !torch.vtensor<[64,256],f32>, !torch.vtensor<[256,384],f32> -> !torch.vtensor<[64,384],f32>
+  %2 = torch.aten.add.Tensor %1, %b, %one : !torch.vtensor<[64,384],f32>, !torch.vtensor<[384],f32>, !torch.int -> !torch.vtensor<[64,384],f32>
+  %3 = "sparsebp.save"(%2) : (!torch.vtensor<[64,384],f32>) -> !torch.vtensor<[64,384],f32>
+  %4 = torch.aten.erf %2 : !torch.vtensor<[64,384],f32> -> !torch.vtensor<[64,384],f32>
+  %5 = torch.aten.erf %3 : !torch.vtensor<[64,384],f32> -> !torch.vtensor<[64,384],f32>
+  return %4, %5 : !torch.vtensor<[64,384],f32>, !torch.vtensor<[64,384],f32>
+}

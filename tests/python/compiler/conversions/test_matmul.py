@@ -12,12 +12,18 @@ from pock.compiler.passes.convert_to_linalg import ConvertToLinalg
 from .harness import TO_LINALG, Case, check, vtensor
 
 
-def product_case(m: int, n: int, k: int, swapped: str = "", dtype: torch.dtype = torch.float32) -> Case:
-    """``[m, k]`` times ``[k, n]``; operands in ``swapped`` (``l``, ``r``) are given transposed."""
+def product_case(
+    m: int, n: int, k: int, swapped: str = "", dtype: torch.dtype = torch.float32, bias: int = 0
+) -> Case:
+    """``[m, k]`` times ``[k, n]``; operands in ``swapped`` (``l``, ``r``) are given transposed.
+
+    With ``bias``, so many times a vector is added, and the sum is returned twice, once negated.
+    """
     generator = torch.Generator().manual_seed(m * n + k)
-    left, right = (torch.randn(size, generator=generator).to(dtype) for size in ((m, k), (k, n)))
+    sizes = (m, k), (k, n), (n,)
+    left, right, vector = (torch.randn(size, generator=generator).to(dtype) for size in sizes)
     given = [x.t().contiguous() if side in swapped else x for x, side in ((left, "l"), (right, "r"))]
-    built = Case(given, note=f"product {m} {n} {k} {swapped} {dtype}")
+    built = Case([*given, vector], note=f"product {m} {n} {k} {swapped} {dtype}, bias {bias}")
     names = [
         built.value(f"torch.aten.t %a{i} : {vtensor(given[i])} -> {vtensor(x)}")
         if side in swapped
@@ -25,9 +31,14 @@ def product_case(m: int, n: int, k: int, swapped: str = "", dtype: torch.dtype =
         for i, (x, side) in enumerate(((left, "l"), (right, "r")))
     ]
     exact, bound = left.double() @ right.double(), left.double().abs() @ right.double().abs()
-    y = built.value(
-        f"torch.aten.mm {', '.join(names)} : {vtensor(left)}, {vtensor(right)} -> {vtensor(exact.to(dtype))}"
-    )
+    type_ = vtensor(exact.to(dtype))
+    y = built.value(f"torch.aten.mm {', '.join(names)} : {vtensor(left)}, {vtensor(right)} -> {type_}")
+    if bias:
+        types = f"{type_}, {vtensor(vector)}, !torch.int -> {type_}"
+        y = built.value(f"torch.aten.add.Tensor {y}, %a2, {built.int(bias)} : {types}")
+        exact, bound = exact + bias * vector.double(), bound + abs(bias) * vector.double().abs()
+        negated = built.value(f"torch.aten.neg {y} : {type_} -> {type_}")
+        built.returns(negated, -exact.to(dtype), bound)
     built.returns(y, exact.to(dtype), bound)
     return built
 
@@ -59,6 +70,9 @@ def test_products(tmp_path: Path, panel: int) -> None:
         product_case(129, 1000, 525),
         product_case(40, 64, 300, "lr"),
         product_case(64, 256, 256, "r", torch.bfloat16),
+        product_case(64, 384, 256, "r", bias=1),
+        product_case(64, 384, 256, "r", bias=3),
+        product_case(7, 384, 256, "r", bias=1),
     ]
     check(cases, tmp_path, stages=stages)
 
