@@ -215,6 +215,14 @@ def constant(value: ir.Value) -> Any:
     raise NotConstant(f"operand is not a constant but {name}")
 
 
+def is_constant(value: ir.Value, *expected: Any) -> bool:
+    """Whether the value is a torch constant, and one of those ``expected``."""
+    try:
+        return constant(value) in expected
+    except NotConstant:
+        return False
+
+
 def permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
     """The value that ``value`` is a permutation of, and the order of its dimensions; else itself, in order.
 

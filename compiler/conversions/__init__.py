@@ -32,6 +32,7 @@ _REGISTRY = {
     "sparsebp.random_uniform": "random_uniform:convert",
     "sparsebp.save": "save:convert",
     "sparsebp.select_channels": "select_channels:convert",
+    "torch.aten._softmax": "softmax:convert",
     "torch.aten.add.Tensor": "bias:convert",
     "torch.aten.atan2": "arc_tangent:convert",
     "torch.aten.avg_pool1d": "avg_pool:convert_aten",

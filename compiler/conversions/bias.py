@@ -7,7 +7,7 @@ from typing import Any
 from torch_mlir import ir
 from torch_mlir.dialects import arith
 
-from pock.compiler.torch_ir import NotConstant, constant, defining_op
+from pock.compiler.torch_ir import defining_op, is_constant
 from pock.dialects.types import is_vtensor, shape_of
 
 from .builder import LinalgBuilder, element, shape
@@ -21,7 +21,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
     """
     first, second, alpha = op.operation.operands
     product = _in_panels(first)
-    if product is None or not is_vtensor(second.type) or not _is_one(alpha):
+    if product is None or not is_vtensor(second.type) or not is_constant(alpha, 1):
         return None
     _, panels, panel = shape(product)
     bias = b.builtin(second)
@@ -45,13 +45,6 @@ def _in_panels(value: ir.Value) -> ir.Value | None:
     producer = defining_op(value)
     is_product = producer is not None and producer.operation.name == "linalg.generic"
     return value if is_product and len(shape(value)) == 3 else None
-
-
-def _is_one(value: ir.Value) -> bool:
-    try:
-        return bool(constant(value) == 1)
-    except NotConstant:
-        return False
 
 
 def _consumers(value: ir.Value) -> list[str]:

@@ -176,11 +176,12 @@ def array(tensor: torch.Tensor) -> Any:
 
 
 def compare(result: Result, got: Any, tolerance: float, note: str) -> None:
-    """Assert that ``got`` is what was expected."""
+    """Assert that ``got`` is what was expected, NaN where that is."""
     expected, bound = np.asarray(result.expected.double()), tolerance * np.asarray(result.scale.double())
     got = np.asarray(got).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        excess = np.where(got == expected, 0.0, np.abs(got - expected) - bound)
+        same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        excess = np.where(same, 0.0, np.abs(got - expected) - bound)
     if not np.max(excess, initial=0.0) <= 1e-6 * tolerance:
         at = np.unravel_index(np.argmax(excess), excess.shape)
         raise AssertionError(
