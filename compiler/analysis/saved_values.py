@@ -22,6 +22,9 @@ from .old_values import SINKS, is_contraction, is_view
 #: More than all of a program's values.
 _TOO_MUCH = UNLIMITED >> 16
 
+_STORED_FOR_LESS = 64
+"""To save what is stored anyway, a product's result or operand, may take one more byte in so many."""
+
 _BYTES = {"i1": 1, "si8": 1, "ui8": 1, "f16": 2, "bf16": 2, "si16": 2, "f64": 8, "si64": 8}
 
 
@@ -49,7 +52,9 @@ class SavedValues:
         self.graph = graph
         self.choice = choice
         self.forward = _needed_by(graph, graph.numbered("func.return"))
-        feeding = self._feeding()
+        everywhere = set(range(len(graph)))
+        self._stored = self._taken_by(everywhere)
+        feeding = self._taken_by(everywhere - self.forward)
         self.free: set[int] = set()
         self.both: set[int] = set()
         self._available: set[int] = set()
@@ -97,12 +102,12 @@ class SavedValues:
         """Whether operands are stored for an operation: it is a contraction and no reduction."""
         return is_contraction(self.graph.names[i]) and self.graph.names[i] not in REDUCTIONS
 
-    def _feeding(self) -> set[int]:
-        """What operations that are not of the forward pass take as it is stored, directly or as a view."""
+    def _taken_by(self, operations: set[int]) -> set[int]:
+        """What these operations take as it is stored, directly or as a view."""
         found: set[int] = set()
         for i in reversed(range(len(self.graph))):
             name = self.graph.names[i]
-            takes = i not in self.forward and (self._is_product(i) or name in SINKS)
+            takes = i in operations and (self._is_product(i) or name in SINKS)
             if takes or (is_view(name) and i in found):
                 found.update(self.graph.producers[i])
         return found
@@ -127,11 +132,16 @@ class SavedValues:
         return {i for i in self.both if 2 * i not in behind and 2 * i + 1 in behind}
 
     def _cost(self, i: int) -> int:
-        """The bytes that are kept, and one more for what would have to move into the forward pass."""
+        """The bytes that are kept, a little more where only the backward pass wants them stored.
+
+        And one more for what would have to move into the forward pass.
+        """
         tensors = self._tensors(i)
         if not self.choice.bits and any(element_of(value.type) == "i1" for value in tensors):
             return _TOO_MUCH
-        return sum(size_of(value) for value in tensors) + (i not in self.forward)
+        size = sum(size_of(value) for value in tensors)
+        is_stored = i in self._stored or not self.is_cheap(i) or is_view(self.graph.names[i])
+        return size + (0 if is_stored else size // _STORED_FOR_LESS) + (i not in self.forward)
 
 
 def size_of(value: ir.Value) -> int:

@@ -24,8 +24,9 @@ class Rematerialize(Pass):
     What the backward pass takes of the forward pass is written there and kept until then. Arithmetic on
     elements and views cost next to nothing inside the operations that use their results, so there is a
     choice: an activation, what it is computed from, or what is made of it. A minimum cut through that
-    arithmetic finds the fewest bytes, as PyTorch's partitioner for ``torch.compile`` does. What a
-    contraction of the backward pass takes is stored anyway, and so is never computed again. ::
+    arithmetic finds the fewest bytes, as PyTorch's partitioner for ``torch.compile`` does; of about as many,
+    those that are stored anyway, as what products make and take. What a contraction of the backward pass
+    takes is never computed again. ::
 
         %z = torch.aten.convolution %x, %w, ...
         %a = torch.aten.add.Tensor %z, %shift, ...

@@ -109,23 +109,26 @@ func.func @step(%x: !torch.vtensor<[2,16,16,16],f32>, %w: !torch.vtensor<[16,16,
 "sparsebp.parameter"() {sym_name = "shift", type = tensor<1x16x1x1xf32>, dimensions = ["d0", "d1", "d2", "d3"], role = "parameter", mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()
 "sparsebp.parameter"() {sym_name = "s", type = tensor<16xf32>, dimensions = ["d0"], role = "parameter", mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()
 
-// A trained scale needs what the mean has been taken from: the bits are computed again, all the way, from that.
+// A trained scale needs what the mean has been taken from: that and the bits are computed again, all the way, from what
+// the convolution stores anyway.
 // CHECK-LABEL: func.func @step
-// CHECK: %[[C:.*]] = torch.aten.sub.Tensor
-// CHECK-NEXT: %[[S:.*]] = "sparsebp.save"(%[[C]])
+// CHECK: %[[Z:.*]] = torch.aten.convolution
+// CHECK-NEXT: %[[S:.*]] = "sparsebp.save"(%[[Z]])
+// CHECK-NEXT: %[[C:.*]] = torch.aten.sub.Tensor %[[Z]], %[[MEAN:.*]], %int1
 // CHECK-NEXT: %[[N:.*]] = torch.aten.mul.Tensor %[[C]], %[[SCALE:.*]] :
 // CHECK-NEXT: %[[A:.*]] = torch.aten.add.Tensor %[[N]], %[[SHIFT:.*]], %int1
 // CHECK-NEXT: %[[R:.*]] = torch.aten.hardtanh %[[A]]
 // CHECK-NEXT: torch.aten.convolution %[[R]]
 // CHECK-NEXT: "sparsebp.conv_input_grad"
-// CHECK-NEXT: %[[N2:.*]] = torch.aten.mul.Tensor %[[S]], %[[SCALE]]
+// CHECK-NEXT: %[[C2:.*]] = torch.aten.sub.Tensor %[[S]], %[[MEAN]], %int1
+// CHECK-NEXT: %[[N2:.*]] = torch.aten.mul.Tensor %[[C2]], %[[SCALE]]
 // CHECK-NEXT: %[[A2:.*]] = torch.aten.add.Tensor %[[N2]], %[[SHIFT]], %int1
 // CHECK-NEXT: %[[R2:.*]] = torch.aten.hardtanh %[[A2]]
 // CHECK-NEXT: %[[LOW:.*]] = torch.aten.le.Scalar %[[R2]]
 // CHECK-NEXT: %[[HIGH:.*]] = torch.aten.ge.Scalar %[[R2]]
 // CHECK-NEXT: %[[OFF:.*]] = torch.aten.bitwise_or.Tensor %[[LOW]], %[[HIGH]]
 // CHECK-NEXT: %[[DA:.*]] = torch.aten.where.self %[[OFF]]
-// CHECK-NEXT: torch.aten.mul.Tensor %[[DA]], %[[C]]
+// CHECK-NEXT: torch.aten.mul.Tensor %[[DA]], %[[C2]]
 func.func @step(%x: !torch.vtensor<[2,16,16,16],f32>, %w: !torch.vtensor<[16,16,1,1],f32>, %v: !torch.vtensor<[16,16,1,1],f32>, %zero: !torch.vtensor<[],f32>, %seed: !torch.vtensor<[],si64>) -> !torch.vtensor<[2,16,16,16],f32> {
   %int0 = torch.constant.int 0
   %int1 = torch.constant.int 1
