@@ -67,11 +67,11 @@ def pruned() -> list[PipelineStage]:
     return [PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
 
 
-def trained(optimizer: Optimizer) -> list[PipelineStage]:
+def trained(optimizer: Optimizer, target: Target) -> list[PipelineStage]:
     """The stages from there to a program whose updates are arithmetic, in order, channels last."""
     return [
-        # With saved bits, the kernels that IREE 3.13 made of a ResNet-18 of batch 8 gave wrong gradients.
-        Rematerialize(bits=False),
+        # A bit is stored as a byte.
+        Rematerialize(bits=target.storage_bits <= 8),
         ExpandOptimizer.of(optimizer),
         ScheduleUpdates(),
         ConvertLayout(),
@@ -93,8 +93,9 @@ def emit(
     if stage in (Emit.PRUNED, Emit.LINALG):
         run_pipeline(module, pruned())
     if stage is Emit.LINALG:
-        run_pipeline(module, trained(optimizer))
-        lower(module, _target(target).panel)
+        chosen = _target(target)
+        run_pipeline(module, trained(optimizer, chosen))
+        lower(module, chosen.panel)
     return str(module)
 
 
@@ -170,7 +171,7 @@ def compile_program(
     progress("pruning the backward pass")
     run_pipeline(module, pruned())
     progress("expanding the optimizer")
-    run_pipeline(module, trained(optimizer))
+    run_pipeline(module, trained(optimizer, chosen))
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
     progress("lowering to linalg")

@@ -53,5 +53,5 @@ class SeparatePadding(Pass):
 
 
 def _shifts(pad: Any) -> bool:
-    """Whether elements of the result are elsewhere than in the source; sizes that are not constant may be 0."""
+    """Whether elements are elsewhere in the result than in the source, or may be."""
     return any(ir.DenseI64ArrayAttr(pad.attributes["static_low"]))

@@ -538,3 +538,16 @@ def test_only_what_is_read_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
         compile_program(traced("conv"), Scheme.none())
     stored = set(safetensors.numpy.load(given[0].parameters))
     assert stored == set(traced("conv").parameters) - {"bn1.num_batches_tracked", "bn2.num_batches_tracked"}
+
+
+def test_bits_are_saved_where_the_target_stores_bytes() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(1024, 2)
+    )
+    task = TrainingTask(model, (torch.randn(4, 3, 12, 12),), (torch.tensor([0, 1, 0, 1]),), F.cross_entropy)
+    program = trace(task)
+    saved = re.compile(r"compute_barrier\.start.*xi1>")
+    found = {
+        t: saved.search(emit(program, Emit.LINALG, Scheme.bias_only(), SGD(), t)) for t in ("cpu", "vulkan")
+    }
+    assert found["cpu"] and not found["vulkan"]
