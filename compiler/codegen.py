@@ -163,7 +163,9 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
         with ir.Context():
             module = _parse(stream)
             if (step := source.check(module)) is not None:
-                _check_bindings(module)
+                for name, kernel in _kernels(module):
+                    _check_bindings(name, kernel)
+                    _check_padding(name, kernel)
                 unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
                 facts = Facts(step.transient_bytes, source.copied, unaligned, commands(module, "step"))
                 _attach_metadata(module, metadata(facts))
@@ -183,30 +185,50 @@ def _parse(stream: bytes) -> ir.Module:
         raise CodegenError(f"iree-compile made an invalid program: {_shortened(str(error))}") from None
 
 
-def _check_bindings(module: ir.Module) -> None:
+def _kernels(module: ir.Module) -> Iterator[tuple[str, Any]]:
+    """The functions of the executables of a module at the stream phase, with their names."""
+    for executable in module.body.operations:
+        if executable.operation.name == "stream.executable":
+            for op in executable.operation.regions[0].blocks[0].operations:
+                if op.operation.name == "builtin.module":
+                    for inner in op.operation.regions[0].blocks[0].operations:
+                        if inner.operation.name == "func.func":
+                            yield ir.StringAttr(inner.operation.attributes["sym_name"]).value, inner.operation
+
+
+def _check_bindings(name: str, kernel: Any) -> None:
     """Raise ``CodegenError`` if a kernel uses more buffers than the runtime binds.
 
     IREE computes single numbers that stand side by side in one kernel, however many they are, and each
     result is a buffer.
     """
-    for op in module.body.operations:
-        if op.operation.name == "stream.executable":
-            for name, function in _kernels(op.operation):
-                count = sum(str(a.type) == "!stream.binding" for a in function.regions[0].blocks[0].arguments)
-                if count > _MOST_BINDINGS:
-                    raise CodegenError(
-                        f"kernel @{name} uses {count} buffers; IREE's runtime binds {_MOST_BINDINGS}: "
-                        "it computes many single numbers; stack them before computing with them"
-                    )
+    count = sum(str(a.type) == "!stream.binding" for a in kernel.regions[0].blocks[0].arguments)
+    if count > _MOST_BINDINGS:
+        raise CodegenError(
+            f"kernel @{name} uses {count} buffers; IREE's runtime binds {_MOST_BINDINGS}: "
+            "it computes many single numbers; stack them before computing with them"
+        )
 
 
-def _kernels(executable: Any) -> Iterator[tuple[str, Any]]:
-    """The functions of an executable at the stream phase, with their names."""
-    for op in executable.regions[0].blocks[0].operations:
-        if op.operation.name == "builtin.module":
-            for inner in op.operation.regions[0].blocks[0].operations:
-                if inner.operation.name == "func.func":
-                    yield ir.StringAttr(inner.operation.attributes["sym_name"]).value, inner.operation
+def _check_padding(name: str, kernel: Any) -> None:
+    """Raise ``CodegenError`` if a kernel puts elements before others that it computes.
+
+    IREE 3.13 stores the others as if there were none before them. `sparsebp-separate-padding` is there so
+    that no such kernel is formed; this makes sure of it.
+    """
+
+    pads: list[Any] = []
+
+    def visit(op: Any) -> ir.WalkResult:
+        if op.operation.name == "tensor.pad":
+            pads.append(op.operation)
+        return ir.WalkResult.ADVANCE
+
+    kernel.walk(visit)
+    for pad in pads:
+        loaded = pad.operands[0].owner.name == "iree_tensor_ext.dispatch.tensor.load"
+        if not loaded and any(ir.DenseI64ArrayAttr(pad.attributes["static_low"])):
+            raise CodegenError(f"kernel @{name} pads what it computes, which IREE stores in the wrong place")
 
 
 def _bytecode(module: ir.Module) -> bytes:

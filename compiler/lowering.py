@@ -12,6 +12,7 @@ from .errors import PassFailure, PockError
 from .opt import Stage, run_mlir_passes, run_pipeline
 from .passes.convert_to_linalg import ConvertToLinalg
 from .passes.materialize_state import MaterializeState
+from .passes.separate_padding import SeparatePadding
 from .passes.signed_arithmetic import SignedArithmetic
 from .source import sources_of
 from .torch_ir import defining_op, functions, operations
@@ -67,6 +68,7 @@ def lower(module: ir.Module, panel: int = 0) -> None:
         run_pipeline(module, TO_LINALG)
         left = _left(module)
         if not left:
+            run_pipeline(module, [SeparatePadding()])
             _forget(module)
             _locate(module)
             return

@@ -14,11 +14,12 @@ import ml_dtypes
 import numpy as np
 from torch_mlir import ir
 
+from pock.dialects.types import element_of
 from pock.targets import Target, TargetError, get_target
 
 from .analysis.commands import DISPATCH, Command
 from .analysis.declared import dimensions_of, mask_of, role_of
-from .codegen import Facts, Progress, Request, generate
+from .codegen import CodegenError, Facts, Progress, Request, generate
 from .errors import UsageError
 from .files import replacing, write_bytes
 from .lowering import lower
@@ -38,6 +39,7 @@ from .passes.schedule_updates import ScheduleUpdates
 from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
 from .scheme import Scheme
+from .torch_ir import operations, step_of
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
@@ -67,15 +69,21 @@ def pruned() -> list[PipelineStage]:
     return [PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
 
 
-def trained(optimizer: Optimizer) -> list[PipelineStage]:
-    """The stages from there to a program whose updates are arithmetic, in order, channels last."""
+def trained(optimizer: Optimizer, bits: bool) -> list[PipelineStage]:
+    """The stages from there to a program whose updates are arithmetic, in order, channels last.
+
+    ``bits`` is whether a bit may be saved as a byte.
+    """
     return [
-        # With saved bits, the kernels that IREE 3.13 made of a ResNet-18 of batch 8 gave wrong gradients.
-        Rematerialize(bits=False),
+        Rematerialize(bits=bits),
         ExpandOptimizer.of(optimizer),
         ScheduleUpdates(),
         ConvertLayout(),
     ]
+
+
+def _stores_bytes(target: Target) -> bool:
+    return target.storage_bits <= 8
 
 
 def storable(target: Target) -> list[PipelineStage]:
@@ -93,8 +101,9 @@ def emit(
     if stage in (Emit.PRUNED, Emit.LINALG):
         run_pipeline(module, pruned())
     if stage is Emit.LINALG:
-        run_pipeline(module, trained(optimizer))
-        lower(module, _target(target).panel)
+        chosen = _target(target)
+        run_pipeline(module, trained(optimizer, _stores_bytes(chosen)))
+        lower(module, chosen.panel)
     return str(module)
 
 
@@ -163,14 +172,55 @@ def compile_program(
         raise UsageError(
             f"{output} is where the parameters would be; name the program otherwise, as in .vmfb"
         )
-    scheme, optimizer, chosen = scheme or Scheme.full(), optimizer or SGD(), _target(target)
+    options = _Options(
+        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress
+    )
+    bits = _stores_bytes(options.target)
+    try:
+        return _compiled(program, options, bits)
+    except CodegenError:
+        # IREE copies choices by saved bits into the kernels that use them. Of such a choice among elements
+        # that are looked up, before a sum, it makes vectors that it then finds too large.
+        if not bits or not _saves_bits(_transformed(program, options, bits)):
+            raise
+        progress("compiling without saved bits")
+        return _compiled(program, options, False)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What ``compile_program`` was asked for."""
+
+    scheme: Scheme
+    optimizer: Optimizer
+    target: Target
+    parameters: str
+    output: str | Path
+    progress: Progress
+
+
+def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> ir.Module:
+    """The program before it is lowered; ``bits`` is whether bits may be saved."""
     module = program.copy_module()
-    progress("applying the scheme")
-    run_pipeline(module, masked(scheme))
-    progress("pruning the backward pass")
+    options.progress("applying the scheme")
+    run_pipeline(module, masked(options.scheme))
+    options.progress("pruning the backward pass")
     run_pipeline(module, pruned())
-    progress("expanding the optimizer")
-    run_pipeline(module, trained(optimizer))
+    options.progress("expanding the optimizer")
+    run_pipeline(module, trained(options.optimizer, bits))
+    return module
+
+
+def _saves_bits(module: ir.Module) -> bool:
+    saves = operations(step_of(module), "sparsebp.save")
+    return any(element_of(op.operation.results[0].type) == "i1" for op in saves)
+
+
+def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifact:
+    """The artifact; ``bits`` is whether bits may be saved."""
+    scheme, optimizer, chosen, progress = options.scheme, options.optimizer, options.target, options.progress
+    parameters, output = options.parameters, options.output
+    module = _transformed(program, options, bits)
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
     progress("lowering to linalg")

@@ -16,6 +16,9 @@ from pock.dialects.types import builtin_tensor
 Body = Callable[..., ir.Value | Sequence[ir.Value]]
 """The body of a generic: scalars of the operands in, what is yielded out."""
 
+BARRIER = "iree_tensor_ext.compute_barrier.start"
+"""Its result is its operand, and nothing is fused across it; it is gone when IREE has formed dispatches."""
+
 _TERM = re.compile(r"([a-z][a-z0-9_]*)(?:\*(\d+))?|(\d+)")
 
 
@@ -276,7 +279,7 @@ class LinalgBuilder(TorchBuilder):
 
     def barrier(self, value: ir.Value) -> ir.Value:
         """``value``, across which nothing is fused; it is gone when iree-compile has formed dispatches."""
-        result: ir.Value = self.create("iree_tensor_ext.compute_barrier.start", [value], [value.type])
+        result: ir.Value = self.create(BARRIER, [value], [value.type])
         return result
 
     # Computation.

@@ -24,6 +24,7 @@ _REGISTRY = {
     "sparsebp-raise-gradients": "raise_gradients:RaiseGradients",
     "sparsebp-rematerialize": "rematerialize:Rematerialize",
     "sparsebp-schedule-updates": "schedule_updates:ScheduleUpdates",
+    "sparsebp-separate-padding": "separate_padding:SeparatePadding",
     "sparsebp-signed-arithmetic": "signed_arithmetic:SignedArithmetic",
     "sparsebp-simplify": "simplify:Simplify",
     "sparsebp-widen-bits": "widen_bits:WidenBits",

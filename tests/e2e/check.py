@@ -20,7 +20,7 @@ Torch = Callable[[list[Tensor]], torch.optim.Optimizer]
 def batches_like(
     task: TrainingTask, count: int, draw: Callable[[int], reference.Batch] | None = None
 ) -> list[reference.Batch]:
-    """``count`` batches of the task's shapes; floats are normal, integers below the largest example."""
+    """``count`` batches of the task's shapes; floats are normal, integers up to the largest example."""
     return (
         [(_like(task.inputs, i), _like(task.targets, 100 + i)) for i in range(count)]
         if draw is None
@@ -33,7 +33,7 @@ def _like(tensors: Sequence[Tensor], seed: int) -> list[Tensor]:
     return [
         torch.randn(t.shape, generator=generator)
         if t.is_floating_point()
-        else torch.randint(0, int(t.max()) + 1, t.shape, generator=generator)
+        else torch.randint(0, int(t.max()) + 1, t.shape, generator=generator).to(t.dtype)
         for t in tensors
     ]
 

@@ -3,7 +3,7 @@
 """Five steps of compiled training against PyTorch: models, schemes, optimizers."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pock.compiler import SGD, Adam, AdamW, Lion, Optimizer, Scheme, TrainingProgram, TrainingTask, trace
-from tests.e2e import zoo
+from pock.compiler import (
+    SGD,
+    Adam,
+    AdamW,
+    Lion,
+    Optimizer,
+    Scheme,
+    TrainingProgram,
+    TrainingTask,
+    compile_program,
+    trace,
+)  # fmt: skip
+from tests.e2e import check, zoo
 from tests.e2e.check import Torch, check_training
 from tests.e2e.lion import Lion as TorchLion
 
@@ -144,6 +155,33 @@ def test_padding_that_both_passes_share(tmp_path: Path) -> None:
     torch.manual_seed(0)
     task = TrainingTask(_Padded(), (torch.randn(1, 3, 64, 64),), (torch.tensor([1]),), F.cross_entropy)
     check_training(tmp_path, task, Scheme.full(), SGD(), _sgd(lr=0.05), lr=0.05)
+
+
+class _Pictures(nn.Module):
+    """Bytes and truth values in front of padding; of the ReLUs, the backward pass needs truth values only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.depthwise = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.mask, self.last = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
+        x = F.relu(self.stem(picture / 255.0) + self.mask(torch.where(mask, 1.5, -0.5)))
+        x = F.relu(self.last(F.relu(self.depthwise(x))))
+        return self.head(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", _SCHEMES)
+def test_padding_behind_narrow_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    phases: list[str] = []
+    monkeypatch.setattr(check, "compile_program", partial(compile_program, progress=phases.append))
+    torch.manual_seed(0)
+    picture = torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8)
+    mask = torch.rand(4, 1, 12, 12) < 0.5
+    task = TrainingTask(_Pictures(), (picture, mask), (torch.tensor([0, 1, 2, 3]),), F.cross_entropy)
+    check_training(tmp_path, task, _SCHEMES[name], SGD(), _sgd(lr=0.05), lr=0.05)
+    assert phases.count("scheduling with IREE") == 1, "not compiled as it is"
 
 
 @pytest.mark.parametrize(("model", "name", "scheme"), _CASES, ids=[f"{m}-{n}" for m, n, _ in _CASES])

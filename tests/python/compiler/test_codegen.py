@@ -39,6 +39,42 @@ module @pock {
 }
 """
 
+PADDED = """
+#all = affine_map<(i, j) -> (i, j)>
+module @pock {
+  util.global private @w = #flow.parameter.named<"model"::"w"> : tensor<4xf32>
+  func.func @init() -> tensor<4xf32> {
+    %w = util.global.load @w : tensor<4xf32>
+    return %w : tensor<4xf32>
+  }
+  func.func @step(%x: tensor<4x4xi8>, %w: tensor<4xf32> {iree.abi.output = 1 : index})
+      -> (tensor<6xf32>, tensor<4xf32>) {
+    %zero = arith.constant 0.0 : f32
+    %empty = tensor.empty() : tensor<4x4xf32>
+    %floats = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel"]}
+        ins(%x : tensor<4x4xi8>) outs(%empty : tensor<4x4xf32>) {
+    ^bb0(%in: i8, %out: f32):
+      %float = arith.sitofp %in : i8 to f32
+      linalg.yield %float : f32
+    } -> tensor<4x4xf32>
+    %padded = tensor.pad %floats low[1, 0] high[1, 0] {
+    ^bb0(%i: index, %j: index):
+      tensor.yield %zero : f32
+    } : tensor<4x4xf32> to tensor<6x4xf32>
+    %none = tensor.empty() : tensor<6xf32>
+    %zeros = linalg.fill ins(%zero : f32) outs(%none : tensor<6xf32>) -> tensor<6xf32>
+    %sums = linalg.generic {
+      indexing_maps = [#all, affine_map<(i, j) -> (i)>], iterator_types = ["parallel", "reduction"]
+    } ins(%padded : tensor<6x4xf32>) outs(%zeros : tensor<6xf32>) {
+    ^bb0(%in: f32, %out: f32):
+      %sum = arith.addf %in, %out : f32
+      linalg.yield %sum : f32
+    } -> tensor<6xf32>
+    return %sums, %w : tensor<6xf32>, tensor<4xf32>
+  }
+}
+"""
+
 
 def request(text: str = MODULE) -> Request:
     archive = parameter_bytes({"w": np.arange(4, dtype=np.float32)})
@@ -104,6 +140,18 @@ def test_what_makes_code_faster_is_left_out_where_iree_rejects_it(temporary: Pat
         tiling=lambda nest, vector_bytes: pytest.fail("a dispatch is formed"),
     )
     assert generate(given, lambda facts: {"transient": facts.transient_bytes}).vmfb == vmfb()
+
+
+def test_a_kernel_that_pads_what_it_computes_is_not_trusted(temporary: Path) -> None:
+    flags = get_target("cpu").tuning_flags()
+    assert any("fuse-padding" in flag for flag in flags)
+    given = replace(
+        request(PADDED),
+        tuning_flags=flags,
+        tiling=lambda nest, vector_bytes: pytest.fail("a dispatch is formed"),
+    )
+    plain = generate(request(PADDED), lambda facts: {}).vmfb
+    assert generate(given, lambda facts: {}).vmfb == plain
 
 
 def test_errors_carry_the_users_source_lines(temporary: Path, iree_compile: Callable[[str], Path]) -> None:

@@ -538,3 +538,37 @@ def test_only_what_is_read_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
         compile_program(traced("conv"), Scheme.none())
     stored = set(safetensors.numpy.load(given[0].parameters))
     assert stored == set(traced("conv").parameters) - {"bn1.num_batches_tracked", "bn2.num_batches_tracked"}
+
+
+_SAVED_BITS = re.compile(r"compute_barrier\.start.*xi1>")
+
+
+def test_bits_are_not_saved_where_iree_rejects_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+
+    def reject(request: codegen.Request, *_: object) -> codegen.Generated:
+        texts.append(request.text)
+        raise CodegenError("rejected")
+
+    monkeypatch.setattr(pipeline, "generate", reject)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.LazyLinear(2)
+    )
+    x = torch.randn(4, 3, 12, 12)
+    model(x)
+    program = trace(TrainingTask(model, (x,), (torch.tensor([0, 1, 0, 1]),), F.cross_entropy))
+    with pytest.raises(CodegenError, match="rejected"):
+        compile_program(program, Scheme.bias_only())
+    assert [bool(_SAVED_BITS.search(text)) for text in texts] == [True, False]
+    with pytest.raises(CodegenError, match="rejected"):
+        compile_program(program, Scheme.full())
+    assert len(texts) == 3  # nothing to leave out
+
+
+def test_bits_are_not_saved_where_the_target_stores_no_bytes() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(1024, 2)
+    )
+    task = TrainingTask(model, (torch.randn(4, 3, 12, 12),), (torch.tensor([0, 1, 0, 1]),), F.cross_entropy)
+    text = emit(trace(task), Emit.LINALG, Scheme.bias_only(), SGD(), "vulkan")
+    assert not _SAVED_BITS.search(text)
