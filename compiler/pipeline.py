@@ -69,13 +69,14 @@ def pruned() -> list[PipelineStage]:
     return [PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
 
 
-def trained(optimizer: Optimizer, bits: bool) -> list[PipelineStage]:
+def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:
     """The stages from there to a program whose updates are arithmetic, in order, channels last.
 
     ``bits`` is whether a bit may be saved as a byte.
     """
     return [
-        Rematerialize(bits=bits),
+        # Exponentials take about as long as storing what is made of them and reading it again, and no memory.
+        Rematerialize(transcendental=True, bits=bits),
         ExpandOptimizer.of(optimizer),
         ScheduleUpdates(),
         ConvertLayout(),
