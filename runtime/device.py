@@ -3,7 +3,8 @@
 """Moving arrays between NumPy and a device."""
 
 import ctypes
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DeviceError, reason
-from .metadata import TensorSpec
 
 #: Parameters of glibc's ``mallopt``, see malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -22,6 +22,8 @@ ALIGNMENT = 64
 """Bytes to which compiled kernels assume their buffers aligned, some programs' inputs apart."""
 
 Array = NDArray[Any]
+
+_UNPACK = {np.dtype(code): struct.Struct(code).unpack_from for code in "fd"}
 
 _DEVICE_LOCAL = int(rt.MemoryType.DEVICE_LOCAL)
 _HOST_VISIBLE = int(rt.MemoryType.HOST_VISIBLE)
@@ -120,11 +122,13 @@ class Device:
         with self.mapped(view) as flat:
             return flat.copy().view(dtype).reshape(view.shape)
 
-    def scalar(self, view: Any, dtype: np.dtype[Any]) -> float:
-        """The only element of a buffer view."""
-        if not self.shares_memory:
-            return float(self.get(view, dtype))
-        return float(view.map().asarray([], dtype))
+    def scalar(self, dtype: np.dtype[Any]) -> Callable[[Any], float]:
+        """What reads the only element of a buffer view."""
+        if not self.shares_memory or dtype not in _UNPACK:
+            return lambda view: float(self.get(view, dtype))
+        # NumPy takes much longer to read a number.
+        unpack = _UNPACK[dtype]
+        return lambda view: float(unpack(view.map())[0])
 
     def mapped(self, view: Any) -> "_Mapped":
         """The bytes of a buffer view, for as long as the context lasts."""
@@ -161,38 +165,3 @@ class _Mapped:
 
     def __exit__(self, *exc: object) -> None:
         del self._mapping
-
-
-class Feed:
-    """One input of a program on its way to the device, step after step."""
-
-    def __init__(self, device: Device, spec: TensorSpec, unaligned: bool = False) -> None:
-        """``unaligned`` says that the program reads the input wherever its elements may lie."""
-        self.device = device
-        self.spec = spec
-        self._unaligned = unaligned
-        self._shape, self._element = list(spec.shape), element_type(spec.device_dtype)
-        self._staging: Array | None = None
-        self._view: Any = None
-
-    def put(self, array: Array) -> Any:
-        """``array``, of the input's shape and a dtype that casts safely to its own, as a ``HalBufferView``.
-
-        On devices that share memory an array that the program can read is read where it lies, and any other
-        is copied into memory that the next call reuses. The view is good until then.
-        """
-        if not self.device.shares_memory:
-            return self.device.put(array.astype(self.spec.device_dtype, copy=False))
-        flags = array.flags
-        if (
-            array.dtype == self.spec.device_dtype
-            and flags.c_contiguous
-            and flags.writeable
-            and (flags.aligned if self._unaligned else address(array) % ALIGNMENT == 0)
-        ):
-            return rt.HalBufferView(self.device.imported(array), self._shape, self._element)
-        if self._staging is None:
-            self._staging = aligned_empty(self.spec.shape, self.spec.device_dtype)
-            self._view = self.device.share(self._staging)
-        np.copyto(self._staging, array, casting="safe")
-        return self._view

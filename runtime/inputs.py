@@ -25,13 +25,18 @@ def as_array(value: Any, spec: TensorSpec) -> Array:
     Raises ``InputError``.
     """
     array = value if type(value) is np.ndarray else _converted(value, spec)
+    check(array, spec)
+    return array
+
+
+def check(array: Array, spec: TensorSpec) -> None:
+    """Raise ``InputError`` if ``array`` does not fit."""
     if array.shape != spec.shape:
         raise InputError(f"'{spec.name}' has shape {list(array.shape)}, {spec} is wanted{_hint(array, spec)}")
     if array.dtype != spec.dtype and not fits(array.dtype, spec.dtype):
         raise InputError(
             f"'{spec.name}' is {array.dtype}, {spec} is wanted: convert it with .astype('{spec.dtype}')"
         )
-    return array
 
 
 def fits(given: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
@@ -64,21 +69,23 @@ def _hint(array: Array, spec: TensorSpec) -> str:
 def bind(specs: Sequence[TensorSpec], arrays: Sequence[Any], named: dict[str, Any]) -> list[Array]:
     """One array a spec, from ``arrays`` in order and then by name; takes those out of ``named``.
 
-    Raises ``InputError``.
+    Whether they fit is not checked. Raises ``InputError``.
     """
-    if len(arrays) == len(specs) and not named:
-        return [as_array(value, spec) for value, spec in zip(arrays, specs, strict=True)]
+    values = arrays if len(arrays) == len(specs) and not named else _in_order(specs, arrays, named)
+    pairs = zip(values, specs, strict=True)
+    return [value if type(value) is np.ndarray else _converted(value, spec) for value, spec in pairs]
+
+
+def _in_order(specs: Sequence[TensorSpec], arrays: Sequence[Any], named: dict[str, Any]) -> list[Any]:
     if len(arrays) > len(specs):
         raise InputError(f"{len(arrays)} arrays given, {_listed(specs)} wanted")
     for spec in specs[: len(arrays)]:
         if spec.name in named:
             raise InputError(f"'{spec.name}' is given twice, by position and by name")
-    bound = [as_array(value, spec) for value, spec in zip(arrays, specs, strict=False)]
     for spec in specs[len(arrays) :]:
         if spec.name not in named:
             raise InputError(f"'{spec.name}' is missing: {_listed(specs)} wanted")
-        bound.append(as_array(named.pop(spec.name), spec))
-    return bound
+    return [*arrays, *(named.pop(spec.name) for spec in specs[len(arrays) :])]
 
 
 def _listed(specs: Sequence[TensorSpec]) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .cores import default_device
 from .data import ArrayData, Data, batch_size, open_data
 from .errors import CheckpointError, DataError, PockRuntimeError
 from .inputs import hyperparameters
@@ -171,7 +170,7 @@ def _start(job: Job, trainer: Trainer, data: Data, validation: Data | None, posi
     return Start(
         model=metadata.model,
         target=metadata.target,
-        device=job.device or default_device(metadata),
+        device=trainer.device,
         batch=batch_size(metadata),
         epochs=job.epochs,
         samples=data.samples,

@@ -3,7 +3,7 @@
 """Opening a compiled program and calling its functions."""
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,25 +103,30 @@ class Program:
         """An exported function, None if the program has no such."""
         return self._module.lookup_function(name)
 
-    def call(self, function: Any, arguments: Iterable[Any], count: int, results: int) -> Any:
-        """Invoke ``function`` with ``count`` arguments; returns the list of its results.
+    def call(self, function: Any, arguments: Any, results: int) -> Any:
+        """Invoke ``function`` with a list of IREE's (``packed``); returns the list of its results.
 
         Returns when the results are there. Raises ``DeviceError``.
         """
-        packed = rt.VmVariantList(count)
-        push = packed.push_ref
-        for argument in arguments:
-            push(argument)
-        returned = rt.VmVariantList(results)
         if function is not self._last:
             # What another function has used is of no use to this one.
             self.device.allocator.trim()
             self._last = function
+        returned = rt.VmVariantList(results)
         try:
-            self._context.invoke(function, packed, returned)
+            self._context.invoke(function, arguments, returned)
         except (RuntimeError, ValueError) as error:
             raise DeviceError(f"'{function.name}' failed on {self.device.uri}: {reason(error)}") from None
         return returned
+
+
+def packed(arguments: Sequence[Any]) -> Any:
+    """``HalBufferView``s, or references to such, as a list of IREE's; it can be used again."""
+    made = rt.VmVariantList(len(arguments))
+    push = made.push_ref
+    for argument in arguments:
+        push(argument)
+    return made
 
 
 def _check_parameters(program: Path, archive: Path, storage: ParameterStorage) -> None:

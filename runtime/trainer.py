@@ -5,7 +5,7 @@
 import atexit
 import math
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,19 @@ import iree.runtime as rt
 import numpy as np
 
 from .checkpoint import Checkpoint, describe
-from .device import Array, Feed, address
+from .device import Array, address
 from .errors import CheckpointError, DeviceError, InputError, PockRuntimeError, TrainingDiverged
+from .feed import Feed
 from .inputs import as_array, bind, hyperparameters
 from .metadata import MODEL_KINDS, Metadata, StateSpec, TensorSpec
-from .program import Program
+from .program import Program, packed
 
 DEFAULT_LEARNING_RATE = 0.01
 """The learning rate of a step that names none, unless the program has a default of its own."""
+
+
+#: How many lists of arguments a Trainer keeps.
+_REMEMBERED = 4
 
 
 class Trainer:
@@ -48,6 +53,8 @@ class Trainer:
         """
         self._program = Program(path, device, parameters)
         self._device = self._program.device
+        self.device: str = self._device.uri
+        """The URI of the device that it runs on."""
         self.metadata: Metadata = self._program.metadata
         self._states = {s.name: i for i, s in enumerate(self.metadata.state)}
         self._model = [i for i, s in enumerate(self.metadata.state) if s.kind in MODEL_KINDS]
@@ -56,11 +63,14 @@ class Trainer:
         self._inputs = self.metadata.inputs
         self._pairs = (*self.metadata.inputs, *self.metadata.targets)
         self._feeds = [Feed(self._device, spec, self.metadata.unaligned_inputs) for spec in self._pairs]
-        self._scalars: dict[str, tuple[float, Any]] = {}
-        self._plain: tuple[float | None, list[Any]] | None = None
+        specs = [TensorSpec(h.name, (), np.dtype(np.float32)) for h in self.metadata.hyperparameters]
+        self._scalars = [_Scalar(Feed(self._device, spec)) for spec in specs]
+        self._plain: tuple[float | None] | None = None
+        self._packed: dict[tuple[int | None, ...], Any] = {}
         self._aliasing: bool | None = None
         self._moving: tuple[int, ...] | None = None
-        self._loss_dtype: np.dtype[Any] | None = None
+        self._borrowed: set[int] = set()
+        self._scalar: Callable[[Any], float] | None = None
         self.reset(seed)
         _OPEN.add(self)
 
@@ -74,7 +84,8 @@ class Trainer:
 
     def reset(self, seed: int | None = None) -> None:
         """Go back to the initial state, with ``seed`` for the program's seed if given."""
-        results = self._program.call(self._init, (), 0, len(self._states))
+        results = self._program.call(self._init, packed(()), len(self._states))
+        self._packed.clear()
         self._state = self._apart([results.get_as_ref(i) for i in range(len(self._states))])
         self._counted = 0
         self._lost = False
@@ -95,21 +106,21 @@ class Trainer:
         """
         self._check_state()
         bound = bind(self._pairs, arrays, named)
-        scalars = self._hyperparameters(lr, named)
-        inputs = [feed.put(array) for feed, array in zip(self._feeds, bound, strict=True)]
-        arguments = [*inputs, *scalars, *self._state]
-        outputs = len(self.metadata.outputs)
+        places = tuple([feed.place(array) for feed, array in zip(self._feeds, bound, strict=True)])
+        self._set_hyperparameters(lr, named)
+        arguments = self._packed.get(places)
+        if arguments is None:
+            arguments = self._pack(bound, places)
+        first = 1 + len(self.metadata.outputs)
         # The last step's outputs are memory that this one may want.
         self._results = self._outputs = None
         try:
-            results = self._program.call(
-                self._step, arguments, len(arguments), 1 + outputs + len(self._state)
-            )
+            results = self._program.call(self._step, arguments, first + len(self._state))
         except DeviceError as error:
             self._lost = True
             raise DeviceError(f"{error}; the state is lost, load a checkpoint or reset()") from None
         if self._moving != ():
-            self._keep_state(results, 1 + outputs)
+            self._keep_state(arguments, results, first)
         self._results = results
         self._counted += 1
         if self._aliasing is None:
@@ -166,74 +177,90 @@ class Trainer:
     ) -> tuple[Any, tuple[Array, ...]]:
         self._check_state()
         bound = bind(specs, arrays, named)
+        places = [feed.place(array) for feed, array in zip(self._feeds, bound, strict=False)]
         hyperparameters((), named)
-        arguments = [feed.put(array) for feed, array in zip(self._feeds, bound, strict=False)]
-        arguments += [self._state[i] for i in self._model]
-        count = len(self.metadata.outputs)
-        results = self._program.call(function, arguments, len(arguments), first + count)
+        arguments = packed([*self._views(bound, places), *(self._state[i] for i in self._model)])
+        results = self._program.call(function, arguments, first + len(self.metadata.outputs))
         return results, self._converted(results, first)
 
-    def _hyperparameters(self, lr: float | None, named: dict[str, Any]) -> list[Any]:
+    def _views(self, arrays: Sequence[Array], places: Sequence[int | None]) -> list[Any]:
+        each = zip(self._feeds, arrays, places, strict=False)
+        return [feed.view(array, place) for feed, array, place in each]
+
+    def _pack(self, arrays: Sequence[Array], places: tuple[int | None, ...]) -> Any:
+        """The arguments of a step, to be used again for inputs at the same places.
+
+        Most of the time around a step is what it takes to put a hundred of them into a list one by one.
+        Batches that come and go are allocated where earlier ones were, in turn in a few places.
+        """
+        scalars = [scalar.view for scalar in self._scalars]
+        arguments = packed([*self._views(arrays, places), *scalars, *self._state])
+        if self._moving == () and None not in places:
+            if len(self._packed) == _REMEMBERED:
+                del self._packed[next(iter(self._packed))]
+            self._packed[places] = arguments
+        return arguments
+
+    def _set_hyperparameters(self, lr: float | None, named: dict[str, Any]) -> None:
+        """Check the values for this step, and send those that are not the last step's."""
         alone = not named and (lr is None or type(lr) is float)
-        if alone and self._plain is not None and lr == self._plain[0]:
-            return self._plain[1]
+        if alone and self._plain == (lr,):
+            return
         known = self.metadata.hyperparameters
         if lr is not None:
             named["lr"] = lr
         elif any(h.name == "lr" and h.default is None for h in known):
             named["lr"] = DEFAULT_LEARNING_RATE
-        views = []
-        for hyperparameter, value in zip(known, hyperparameters(known, named), strict=True):
-            before, view = self._scalars.get(hyperparameter.name, (None, None))
-            if value != before:
-                view = self._device.put(np.asarray(value, np.float32))
-                self._scalars[hyperparameter.name] = (value, view)
-            views.append(view)
-        if alone:
-            self._plain = lr, views
-        return views
+        for scalar, value in zip(self._scalars, hyperparameters(known, named), strict=True):
+            scalar.set(value)
+        self._plain = (lr,) if alone else None
 
     def _loss(self, results: Any) -> float:
         view = results.get_as_object(0, rt.HalBufferView)
-        if self._loss_dtype is None:
-            self._loss_dtype = np.dtype(rt.HalElementType.map_to_dtype(view.element_type))
-        return self._device.scalar(view, self._loss_dtype)
+        if self._scalar is None:
+            dtype = np.dtype(rt.HalElementType.map_to_dtype(view.element_type))
+            self._scalar = self._device.scalar(dtype)
+        return self._scalar(view)
 
     def _converted(self, results: Any, first: int) -> tuple[Array, ...]:
         """Copies of the outputs, which are results from ``first``."""
         specs = enumerate(self.metadata.outputs, first)
         return tuple(self._fetched(results.get_as_ref(i), spec) for i, spec in specs)
 
-    def _outputs_alias(self, arguments: Iterable[Any]) -> bool:
+    def _outputs_alias(self, arguments: Any) -> bool:
         """Whether an output of a step lies in an argument's memory: that of a model that returns its input.
 
         Such outputs cannot wait to be copied. It is the program's property, so one look is enough.
         """
-        ranges = [self._range(a) for a in arguments] if self._device.shares_memory else []
-        places = range(1, 1 + len(self.metadata.outputs)) if ranges else ()
-        spans = [self._range(self._results.get_as_ref(i)) for i in places]
-        return any(begin < other_end and other < end for begin, end in spans for other, other_end in ranges)
+        if not self._device.shares_memory:
+            return False
+        taken = [self._range(arguments.get_as_ref(i)) for i in range(len(arguments))]
+        places = range(1, 1 + len(self.metadata.outputs))
+        return any(_overlaps(self._range(self._results.get_as_ref(i)), taken) for i in places)
 
-    def _range(self, value: Any) -> tuple[int, int]:
-        view = value.deref(rt.HalBufferView) if isinstance(value, rt.VmRef) else value
-        with self._device.mapped(view) as flat:
+    def _range(self, ref: Any) -> tuple[int, int]:
+        with self._device.mapped(ref.deref(rt.HalBufferView)) as flat:
             return address(flat), address(flat) + flat.nbytes
 
     # ---- state ---------------------------------------------------------------------------------------
 
-    def _keep_state(self, results: Any, first: int) -> None:
+    def _keep_state(self, arguments: Any, results: Any, first: int) -> None:
         """Take over the state that a step returns as its results from ``first``.
 
-        What is updated in place is where it was. Which state is, is the program's property, so one look is
-        enough.
+        What is updated in place is where it was, and what is an input as it was given lies in that input's
+        memory, which will hold another one. Which state is, is the program's property, so one look is enough.
         """
         if self._moving is None:
-            new = [results.get_as_ref(first + i) for i in range(len(self._state))]
-            shared = self._device.shares_memory
-            pairs = enumerate(zip(self._state, new, strict=True))
-            self._moving = tuple(i for i, (a, b) in pairs if not shared or self._range(a) != self._range(b))
+            count, shared = len(self._state), self._device.shares_memory
+            before = [self._range(ref) for ref in self._state] if shared else []
+            after = [self._range(results.get_as_ref(first + i)) for i in range(count)] if shared else []
+            given = range(len(arguments) - count) if shared else ()
+            taken = [self._range(arguments.get_as_ref(i)) for i in given]
+            self._moving = tuple(i for i in range(count) if not shared or before[i] != after[i])
+            self._borrowed = {i for i in self._moving if shared and _overlaps(after[i], taken)}
         for i in self._moving:
-            self._state[i] = results.get_as_ref(first + i)
+            ref = results.get_as_ref(first + i)
+            self._state[i] = self._copied(ref, self.metadata.state[i]) if i in self._borrowed else ref
 
     def _apart(self, state: list[Any]) -> list[Any]:
         """Initial values, each in memory of its own.
@@ -241,16 +268,17 @@ class Trainer:
         IREE returns one buffer for equal values, as all momenta of one shape are at first. Steps update
         them in place, so they have to be told apart before the first.
         """
-        seen: list[tuple[int, int]] = []
+        seen: list[_Range] = []
         apart = []
         for spec, ref in zip(self.metadata.state, state, strict=True):
             # Where the host cannot see a buffer's address, it may be another's.
-            begin, end = self._range(ref) if self._device.shares_memory else (0, 1)
-            if any(begin < other_end and other < end for other, other_end in seen):
-                ref = self._device.put(self._device.get(ref.deref(rt.HalBufferView), spec.device_dtype)).ref
-            seen.append((begin, end))
-            apart.append(ref)
+            place = self._range(ref) if self._device.shares_memory else (0, 1)
+            apart.append(self._copied(ref, spec) if _overlaps(place, seen) else ref)
+            seen.append(place)
         return apart
+
+    def _copied(self, ref: Any, spec: TensorSpec) -> Any:
+        return self._device.put(self._device.get(ref.deref(rt.HalBufferView), spec.device_dtype)).ref
 
     def _check_state(self) -> None:
         if self._lost:
@@ -262,7 +290,8 @@ class Trainer:
         """Let go of all memory that the device knows of; the state is lost."""
         self._lost = True
         self._state, self._results, self._outputs = [], None, None
-        self._feeds, self._scalars, self._plain = [], {}, None
+        self._feeds, self._scalars = [], []
+        self._packed.clear()
 
     def _get_state(self, spec: StateSpec) -> Array:
         return self._fetched(self._state[self._states[spec.name]], spec)
@@ -272,6 +301,7 @@ class Trainer:
         return array.astype(spec.dtype, copy=False)
 
     def _put_state(self, spec: StateSpec, array: Array) -> None:
+        self._packed.clear()
         self._state[self._states[spec.name]] = self._device.put(
             array.astype(spec.device_dtype, copy=False)
         ).ref
@@ -383,6 +413,28 @@ class Trainer:
         trainer = Trainer(path, device, parameters)
         trainer.load_checkpoint(checkpoint)
         return trainer
+
+
+class _Scalar:
+    """A hyperparameter on the device."""
+
+    def __init__(self, feed: Feed) -> None:
+        self.view: Any = None
+        self._feed = feed
+        self._value: float | None = None
+
+    def set(self, value: float) -> None:
+        if value != self._value:
+            self.view = self._feed.stage(np.asarray(value, np.float32))
+            self._value = value
+
+
+_Range = tuple[int, int]
+
+
+def _overlaps(range_: _Range, others: Iterable[_Range]) -> bool:
+    begin, end = range_
+    return any(begin < other_end and other < end for other, other_end in others)
 
 
 def _check_finite(tensors: Mapping[str, Array]) -> None:

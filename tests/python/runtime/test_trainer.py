@@ -4,6 +4,7 @@
 
 import math
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,59 @@ def test_an_array_may_be_given_again_changed(softmax: Path) -> None:
             assert again.step(array, y, lr=0.1) == fresh.step(x * np.float32(factor), y, lr=0.1)
 
 
+def test_another_array_may_lie_where_one_lay(softmax: Path) -> None:
+    """With its elements in another order, or unlike the program's: what is remembered is only the place."""
+    again, fresh = Trainer(softmax), Trainer(softmax)
+    x, y = batch()
+    memory = aligned_empty((FEATURES * BATCH,), x.dtype)
+    for number in range(3):
+        for flat in (x, x[::-1], -x):
+            memory[:] = np.ravel(flat)
+            there = memory.reshape(x.shape) if number != 1 else memory.reshape(x.T.shape, order="F").T
+            assert there.ctypes.data == memory.ctypes.data
+            assert again.step(there, y, lr=0.1) == fresh.step(there.copy(), y, lr=0.1)
+        turned = memory.reshape(FEATURES, BATCH).T
+        assert again.step(turned, y, lr=0.1) == fresh.step(turned.copy(), y, lr=0.1)
+        with pytest.raises(InputError, match="'x' is int32"):
+            again.step(memory.view(np.int32).reshape(x.shape), y, lr=0.1)
+        with pytest.raises(InputError, match="'x' has shape"):
+            again.step(memory.reshape(x.T.shape), y, lr=0.1)
+
+
+def test_arrays_at_more_places_than_are_remembered(softmax: Path) -> None:
+    again, fresh = Trainer(softmax), Trainer(softmax)
+    x, y = batch()
+    arrays = [aligned_empty(x.shape, x.dtype) for _ in range(7)]
+    for number in range(20):
+        array = arrays[number % len(arrays)]
+        array[...] = x * np.float32(number)
+        assert again.step(array, y, lr=0.1) == fresh.step(array.tolist(), y, lr=0.1)
+    assert len(again._packed) <= 4
+
+
+def test_no_array_is_kept_alive(softmax: Path) -> None:
+    trainer = Trainer(softmax)
+    x, y = batch()
+    for _ in range(3):
+        array = aligned_empty(x.shape, x.dtype)
+        array[...] = x
+        gone = weakref.ref(array.base)
+        trainer.step(array, y)
+        del array
+        assert gone() is None
+
+
+def test_steps_see_state_that_is_replaced(softmax: Path) -> None:
+    trainer = Trainer(softmax)
+    x, y = batch()
+    first = [trainer.step(x, y, lr=0.1) for _ in range(3)]
+    initial = Trainer(softmax).state_dict(optimizer=True)
+    trainer.load_state_dict(initial)
+    assert [trainer.step(x, y, lr=0.1) for _ in range(3)] == first
+    trainer.reset()
+    assert [trainer.step(x, y, lr=0.1) for _ in range(3)] == first
+
+
 def test_hyperparameters_of_one_step_are_not_the_next_ones(softmax: Path) -> None:
     trainer, fresh = Trainer(softmax), [Trainer(softmax) for _ in range(4)]
     x, y = batch()
@@ -336,6 +390,54 @@ def test_outputs_that_are_inputs_stay_what_they_were(echo: Path) -> None:
         assert (outputs[0] == number).all()
         assert float(outputs[1][0]) == number
         assert bool(outputs[2][4]) == (number > 1)
+
+
+@pytest.fixture(scope="module")
+def keeper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program whose state becomes the input and the learning rate, whose memory IREE returns as it is."""
+    x, scalar = "tensor<16xf32>", "tensor<f32>"
+    full = {"kind": "buffer", "mask": {"update": "full"}}
+    metadata = softmax_metadata(
+        inputs=[spec("x", (16,))],
+        targets=[],
+        outputs=[spec("last", (16,))],
+        hyperparameters=[{"name": "lr", "default": 0.5}],
+        state=[{**spec("last", (16,)), **full}, {**spec("rate", ()), **full}],
+        tied={},
+    )
+    text = f"""
+    module @pock {{
+    func.func @init() -> ({x}, {scalar}){reflection(metadata)} {{
+      %last = arith.constant dense<0.0> : {x}
+      %rate = arith.constant dense<0.0> : {scalar}
+      return %last, %rate : {x}, {scalar}
+    }}
+    func.func @step(%x: {x}, %lr: {scalar}, %last: {x}, %rate: {scalar})
+        -> ({scalar}, {x}, {x}, {scalar}) {{
+      %loss = arith.addf %lr, %rate : {scalar}
+      %sum = arith.addf %x, %last : {x}
+      return %loss, %sum, %x, %lr : {scalar}, {x}, {x}, {scalar}
+    }}
+    func.func @predict(%x: {x}, %last: {x}, %rate: {scalar}) -> {x} {{
+      return %last : {x}
+    }}
+    }}"""
+    return compile_mlir(text, tmp_path_factory.mktemp("keeper") / "keeper.vmfb")
+
+
+def test_state_that_is_an_input_does_not_change_with_it(keeper: Path) -> None:
+    """IREE returns the argument itself, which is the caller's array, or memory for the next value."""
+    trainer = Trainer(keeper)
+    x = aligned_empty((16,), np.dtype(np.float32))
+    rate = last = 0.0
+    for number in (1.0, 2.0, 3.0):
+        x[:] = number
+        assert trainer.step(x, lr=number / 4) == number / 4 + rate
+        assert trainer.outputs[0].tolist() == [number + last] * 16
+        last, rate = number, number / 4
+        x[:] = -1.0
+        assert trainer.predict(x).tolist() == [last] * 16
+        assert float(trainer.state_dict()["rate"]) == rate
 
 
 def test_bfloat16_and_bool_go_through(echo: Path, tmp_path: Path) -> None:
