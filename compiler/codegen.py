@@ -25,6 +25,7 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler.tools.binaries import find_tool
 
+from .analysis import stream_ir
 from .analysis.commands import Command, commands
 from .errors import PockError
 from .in_place import InPlaceModule
@@ -163,7 +164,7 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
         with ir.Context():
             module = _parse(stream)
             if (step := source.check(module)) is not None:
-                for name, kernel in _kernels(module):
+                for (_, name), kernel in stream_ir.kernels(module).items():
                     _check_bindings(name, kernel)
                     _check_padding(name, kernel)
                 unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
@@ -185,24 +186,13 @@ def _parse(stream: bytes) -> ir.Module:
         raise CodegenError(f"iree-compile made an invalid program: {_shortened(str(error))}") from None
 
 
-def _kernels(module: ir.Module) -> Iterator[tuple[str, Any]]:
-    """The functions of the executables of a module at the stream phase, with their names."""
-    for executable in module.body.operations:
-        if executable.operation.name == "stream.executable":
-            for op in executable.operation.regions[0].blocks[0].operations:
-                if op.operation.name == "builtin.module":
-                    for inner in op.operation.regions[0].blocks[0].operations:
-                        if inner.operation.name == "func.func":
-                            yield ir.StringAttr(inner.operation.attributes["sym_name"]).value, inner.operation
-
-
 def _check_bindings(name: str, kernel: Any) -> None:
     """Raise ``CodegenError`` if a kernel uses more buffers than the runtime binds.
 
     IREE computes single numbers that stand side by side in one kernel, however many they are, and each
     result is a buffer.
     """
-    count = sum(str(a.type) == "!stream.binding" for a in kernel.regions[0].blocks[0].arguments)
+    count = len(stream_ir.bindings(kernel))
     if count > _MOST_BINDINGS:
         raise CodegenError(
             f"kernel @{name} uses {count} buffers; IREE's runtime binds {_MOST_BINDINGS}: "
@@ -239,17 +229,12 @@ def _bytecode(module: ir.Module) -> bytes:
 
 def _attach_metadata(module: ir.Module, metadata: Mapping[str, Any]) -> None:
     """Put the metadata among the reflection attributes of ``@init``."""
-    for op in module.body.operations:
-        attributes = op.operation.attributes
-        if op.operation.name == "util.func" and ir.StringAttr(attributes["sym_name"]).value == "init":
-            with module.context:
-                text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
-                known = ir.DictAttr(attributes["iree.reflection"])
-                entries = {named.name: named.attr for named in known}
-                entries[METADATA_KEY] = ir.StringAttr.get(text)
-                attributes["iree.reflection"] = ir.DictAttr.get(entries)
-            return
-    raise ValueError("no function @init at the stream phase")
+    attributes = stream_ir.function(module, "init").attributes
+    with module.context:
+        text = json.dumps(metadata, sort_keys=True, separators=(",", ":"))
+        entries = {named.name: named.attr for named in ir.DictAttr(attributes["iree.reflection"])}
+        entries[METADATA_KEY] = ir.StringAttr.get(text)
+        attributes["iree.reflection"] = ir.DictAttr.get(entries)
 
 
 # -- iree-compile -------------------------------------------------------------------------------

@@ -7,12 +7,14 @@ are, is final.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from iree.compiler import ir
 
 from pock.targets.loops import LoopNest, Subscript, Tiling
+
+from .analysis import stream_ir
 
 Choose = Callable[[LoopNest, int], Tiling | None]
 """The tiling of a loop nest on a target with vectors of some bytes, or None to leave it to IREE."""
@@ -28,8 +30,8 @@ def configure(stream: ir.Module, choose: Choose) -> int:
     if found is None:
         return 0
     count = 0
-    for function in _dispatches(stream):
-        root = _root(function)
+    for kernel in stream_ir.kernels(stream).values():
+        root = _root(kernel)
         nest = None if root is None else _nest(root)
         tiling = None if nest is None else choose(nest, int(found[1]))
         if root is not None and tiling is not None:
@@ -64,24 +66,7 @@ def _rank(op: Any) -> int:
 
 def _device(stream: ir.Module) -> str:
     """The text of what says which device the module is for."""
-    return "".join(str(op) for op in stream.body.operations if "__device" in _name(op))
-
-
-def _name(op: Any) -> str:
-    attributes = op.operation.attributes
-    return ir.StringAttr(attributes["sym_name"]).value if "sym_name" in attributes else ""
-
-
-def _dispatches(stream: ir.Module) -> Iterator[Any]:
-    """The functions of the executables."""
-    for executable in stream.body.operations:
-        if executable.operation.name != "stream.executable":
-            continue
-        for module in executable.operation.regions[0].blocks[0].operations:
-            if module.operation.name == "builtin.module":
-                for function in module.operation.regions[0].blocks[0].operations:
-                    if function.operation.name == "func.func":
-                        yield function.operation
+    return "".join(str(op) for op in stream.body.operations if "__device" in stream_ir.symbol(op))
 
 
 _PRODUCTS = ("linalg.batch_matmul", "linalg.matmul")

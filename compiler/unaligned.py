@@ -12,7 +12,7 @@ from typing import Any
 
 from iree.compiler import ir
 
-from .analysis.state_hazards import dispatched, executables, segments, stream_function
+from .analysis import stream_ir
 
 _ALIGNMENT = "stream.alignment"
 
@@ -33,13 +33,13 @@ def accept_unaligned(stream: ir.Module, arguments: Mapping[str, int]) -> bool:
     ``stream`` is a module at the stream phase, ``arguments`` the number of such arguments by function.
     Returns whether all were followed to the kernels that read them; nothing has changed if not.
     """
-    among = executables(stream)
+    kernels = stream_ir.kernels(stream)
     try:
         found = [
             binding
             for name, count in arguments.items()
-            for argument in list(stream_function(stream, name).regions[0].blocks[0].arguments)[:count]
-            for binding in _bindings(argument, among)
+            for argument in list(stream_ir.function(stream, name).regions[0].blocks[0].arguments)[:count]
+            for binding in _bindings(argument, kernels)
         ]
     except (_NotUnderstood, ValueError):
         return False
@@ -48,27 +48,26 @@ def accept_unaligned(stream: ir.Module, arguments: Mapping[str, int]) -> bool:
     return True
 
 
-def _bindings(value: Any, among: Mapping[str, Any]) -> Iterator[tuple[Any, int]]:
+def _bindings(value: Any, kernels: Mapping[stream_ir.Entry, Any]) -> Iterator[tuple[Any, int]]:
     """The kernels that a buffer is bound to, and as which of their bindings."""
     for use in value.uses:
         op = use.owner.operation
         if op.name in _FORWARDING:
-            yield from _bindings(op.results[use.operand_number if len(op.results) > 1 else 0], among)
+            yield from _bindings(op.results[use.operand_number if len(op.results) > 1 else 0], kernels)
         elif op.name == "stream.cmd.execute":
-            yield from _bindings(op.regions[0].blocks[0].arguments[use.operand_number], among)
+            yield from _bindings(op.regions[0].blocks[0].arguments[use.operand_number], kernels)
         elif op.name == "stream.cmd.dispatch":
             # Behind workload and uniform operands.
-            first = sum(map(len, segments(op)[:2]))
-            for entry in ir.ArrayAttr(op.attributes["entry_points"]):
-                yield dispatched(among, str(entry)), use.operand_number - first
+            first = sum(map(len, stream_ir.operand_groups(op)[:2]))
+            for entry in stream_ir.entries(op):
+                yield kernels[entry], use.operand_number - first
         elif op.name not in _NEUTRAL:
             raise _NotUnderstood
 
 
 def _forget_alignment(function: Any, binding: int) -> None:
     """Drop what a kernel knows of where its ``binding`` begins."""
-    types = [str(argument.type) for argument in function.regions[0].blocks[0].arguments]
-    index = [i for i, type_ in enumerate(types) if type_ == "!stream.binding"][binding]
+    index = stream_ir.bindings(function)[binding].arg_number
     attributes = [ir.DictAttr(each) for each in ir.ArrayAttr(function.attributes["arg_attrs"])]
     kept = {named.name: named.attr for named in attributes[index] if named.name != _ALIGNMENT}
     attributes[index] = ir.DictAttr.get(kept, function.context)

@@ -21,7 +21,8 @@ from iree.compiler.dialects import linalg
 
 from pock.compiler.source import Part, Source, sources_of
 
-from .state_hazards import dispatched, executables, stream_function
+from . import stream_ir
+from .stream_ir import Entry
 
 DISPATCH, FILL, COPY = "dispatch", "fill", "copy"
 
@@ -75,12 +76,12 @@ def commands(module: ir.Module, name: str) -> tuple[Command, ...]:
     def visit(op: Any) -> ir.WalkResult:
         sources = tuple(sources_of(op.location))
         if op.name == "stream.cmd.dispatch":
-            entry = str(ir.ArrayAttr(op.attributes["entry_points"])[0])
+            entry = stream_ir.entries(op)[0]
             work = kernels.work(entry)
             found.append(
                 Command(
                     DISPATCH,
-                    _last(entry),
+                    entry[-1],
                     _combined(sources, work.sources),
                     work.flops,
                     work.read,
@@ -94,7 +95,7 @@ def commands(module: ir.Module, name: str) -> tuple[Command, ...]:
             found.append(Command(COPY, COPY, sources, 0, size, size))
         return ir.WalkResult.ADVANCE
 
-    stream_function(module, name).walk(visit)
+    stream_ir.function(module, name).walk(visit)
     return tuple(found)
 
 
@@ -108,11 +109,6 @@ def _combined(own: tuple[Source, ...], kernel: tuple[Source, ...]) -> tuple[Sour
         here = next((s.layer for s in own if kernel and s.part == kernel[0].part), None)
         kernel = tuple(Source(s.part, here) for s in kernel if here and s.layer == kernel[0].layer)
     return tuple(dict.fromkeys((*kernel, *own)))
-
-
-def _last(entry: str) -> str:
-    """The function's name in ``@executable::@function``."""
-    return entry.rsplit("::", 1)[-1].strip('@"')
 
 
 # -- kernels ------------------------------------------------------------------------------------
@@ -132,13 +128,12 @@ class _Kernels:
     """The kernels of a module, each looked at when it is first asked for."""
 
     def __init__(self, module: ir.Module) -> None:
-        self._executables = executables(module)
-        self._known: dict[str, _Work] = {}
+        self._kernels = stream_ir.kernels(module)
+        self._known: dict[Entry, _Work] = {}
 
-    def work(self, entry: str) -> _Work:
-        """The work of ``@executable::@function``."""
+    def work(self, entry: Entry) -> _Work:
         if entry not in self._known:
-            self._known[entry] = _work(dispatched(self._executables, entry))
+            self._known[entry] = _work(self._kernels[entry])
         return self._known[entry]
 
 
@@ -181,10 +176,7 @@ def _trips(op: Any) -> int:
 
 def _constant(value: Any) -> int:
     """A number that is known at compile time, else 0."""
-    owner = value.owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return 0
-    return ir.IntegerAttr(owner.attributes["value"]).value
+    return stream_ir.constant(value) or 0
 
 
 def _operations(region: Any, times: int = 1) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 
 from iree.compiler import ir
 
+from . import stream_ir
 from .dispatch_updates import reads, updates_in_place
 
 READ, WRITE = 1, 2
@@ -77,11 +78,11 @@ def analyse(module: ir.Module, name: str, donated: Mapping[int, int]) -> Analysi
     ``donated`` maps the index of an argument to the index of the result that lives in its storage. Raises
     ``ValueError`` if there is no such function.
     """
-    function = stream_function(module, name)
+    function = stream_ir.function(module, name)
     blocks = list(function.regions[0].blocks)
     if len(blocks) > 1 and donated:
         return Analysis(dict.fromkeys(donated, f"@{name} has branches, which are not followed"))
-    step = _Step(function, executables(module))
+    step = _Step(function, stream_ir.kernels(module))
     buffers = [_Buffer(donated.get(i)) for i in range(len(blocks[0].arguments))]
     for argument, buffer in zip(blocks[0].arguments, buffers, strict=True):
         step.follow(argument, buffer)
@@ -93,34 +94,11 @@ def analyse(module: ir.Module, name: str, donated: Mapping[int, int]) -> Analysi
     )
 
 
-def stream_function(module: ir.Module, name: str) -> Any:
-    """The function ``name`` of a module at the stream phase; raises ``ValueError`` if there is none."""
-    for op in module.body.operations:
-        if (
-            op.operation.name == "util.func"
-            and ir.StringAttr(op.operation.attributes["sym_name"]).value == name
-        ):
-            return op.operation
-    raise ValueError(f"no function @{name} at the stream phase")
-
-
-def executables(module: ir.Module) -> dict[str, Any]:
-    """The executables of a module at the stream phase, by name."""
-    return {
-        ir.StringAttr(op.operation.attributes["sym_name"]).value: op.operation
-        for op in module.body.operations
-        if op.operation.name == "stream.executable"
-    }
-
-
 def _allocated(op: Any) -> int:
     """The bytes that an operation allocates, as far as they are known."""
     if op.name != "stream.resource.alloca":
         return 0
-    owner = op.operands[0].owner
-    if isinstance(owner, ir.Block) or owner.name != "arith.constant":
-        return 0
-    return ir.IntegerAttr(owner.attributes["value"]).value
+    return stream_ir.constant(op.operands[0]) or 0
 
 
 # -- a step -------------------------------------------------------------------------------------
@@ -129,9 +107,9 @@ def _allocated(op: Any) -> int:
 class _Step:
     """A function at the stream phase, and which of its values are its arguments' buffers."""
 
-    def __init__(self, function: Any, executables: Mapping[str, Any]) -> None:
+    def __init__(self, function: Any, kernels: Mapping[stream_ir.Entry, Any]) -> None:
         self._function = function
-        self._executables = executables
+        self._kernels = kernels
         self._buffers: dict[Any, _Buffer] = {}
 
     def follow(self, value: Any, buffer: _Buffer) -> None:
@@ -223,11 +201,11 @@ class _Step:
 
     def _dispatch(self, op: Any) -> Iterator[_Access]:
         # Behind workload and uniform operands; in the function they come first.
-        _, _, resources, _, offsets, _ = segments(op)
+        _, _, resources, _, offsets, _ = stream_ir.operand_groups(op)
         kinds = [ir.IntegerAttr(kind).value for kind in ir.ArrayAttr(op.attributes["resource_accesses"])]
-        entries = [str(entry) for entry in ir.ArrayAttr(op.attributes["entry_points"])]
-        functions = [dispatched(self._executables, entry) for entry in entries]
-        command = f"dispatch {entries[0].rsplit('@', 1)[-1]}"
+        entries = stream_ir.entries(op)
+        functions = [self._kernels[entry] for entry in entries]
+        command = f"dispatch {entries[0][-1]}"
         bindings: dict[_Buffer, list[int]] = {}
         for i, resource in enumerate(resources):
             if resource in self._buffers:
@@ -245,18 +223,6 @@ class _Step:
             if written:
                 writing.append(_Access(buffer, WRITE, command))
         yield from writing
-
-
-def dispatched(among: Mapping[str, Any], entry: str) -> Any:
-    """The function of an entry point ``@executable::@function`` of one of these executables."""
-    executable, name = (part.strip('@"') for part in entry.split("::"))
-    for op in among[executable].regions[0].blocks[0].operations:
-        if op.operation.name == "builtin.module":
-            for inner in op.operation.regions[0].blocks[0].operations:
-                operation = inner.operation
-                if "sym_name" in operation.attributes and operation.attributes["sym_name"].value == name:
-                    return operation
-    raise ValueError(f"no dispatch function {entry}")
 
 
 def _runs_in(op: Any, execute: Any) -> bool:
@@ -292,12 +258,3 @@ def _check_beside(commands: Sequence[Sequence[_Access]]) -> None:
                 for beside in other:
                     if beside.buffer is access.buffer:
                         access.buffer.blame(f"{beside.command} runs beside the update")
-
-
-def segments(op: Any) -> list[list[Any]]:
-    """The operands of an operation by the groups that its definition puts them in."""
-    operands, groups, start = list(op.operands), [], 0
-    for size in ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]):
-        groups.append(operands[start : start + size])
-        start += size
-    return groups
