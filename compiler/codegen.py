@@ -123,17 +123,19 @@ Progress = Callable[[str], None]
 def generate(request: Request, metadata: Describe, progress: Progress = lambda _: None) -> Generated:
     """Compile to a ``.vmfb`` whose ``@init`` carries ``metadata``'s result as reflection (JSON).
 
-    A program that does not compile is compiled again, verified, for the sake of the message. Raises
-    ``CodegenError`` with the user's source lines where IREE gives them.
+    A program that does not compile is compiled once more, without what makes faster code, and verified for
+    the sake of the message. Raises ``CodegenError`` with the user's source lines where IREE gives them.
     """
     with _scratch() as folder:
         if request.embed:
             (folder / _ARCHIVE).write_bytes(request.parameters)
-        plain = replace(request, tiling=lambda nest, vector_bytes: None, tuning_flags=())
-        for attempt in [request, plain] if request.tuning_flags else [request]:
-            with suppress(CodegenError, _Crash):
-                return _generate(attempt, metadata, progress, folder)
-        return _generate(replace(attempt, verify=True), metadata, progress, folder)
+        try:
+            return _generate(request, metadata, progress, folder)
+        except _FinalError:
+            raise
+        except (CodegenError, _Crash):
+            plain = replace(request, tiling=lambda nest, vector_bytes: None, tuning_flags=(), verify=True)
+        return _generate(plain, metadata, progress, folder)
 
 
 @contextmanager
@@ -240,6 +242,10 @@ def _attach_metadata(module: ir.Module, metadata: Mapping[str, Any]) -> None:
 # -- iree-compile -------------------------------------------------------------------------------
 
 
+class _FinalError(CodegenError):
+    """What compiling in another way does not change."""
+
+
 class _Crash(Exception):
     """iree-compile ended as it must not; the folder it ran in is to stay."""
 
@@ -268,7 +274,7 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
     if status == 0 and output.exists():
         return output.read_bytes()
     if functions := _UNDEFINED.findall(stderr):
-        raise CodegenError(
+        raise _FinalError(
             f"the target has no {', '.join(dict.fromkeys(functions))} in this precision; use float32 for it"
         )
     if status > 0 and (errors := _errors(stderr)):
@@ -287,7 +293,7 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
     try:
         tool = find_tool(command[0])
     except ValueError as error:
-        raise CodegenError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
+        raise _FinalError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
     try:
         # Its own temporary files go where they are cleared away, even if it is killed; by a name without
         # spaces, which its linker takes for the ends of names.
@@ -298,7 +304,7 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
                 text=True, errors="replace",
             )  # fmt: skip
     except OSError as error:
-        raise CodegenError(f"cannot run iree-compile: {error.strerror}") from None
+        raise _FinalError(f"cannot run iree-compile: {error.strerror}") from None
     try:
         for number in held:
             signal.raise_signal(number)

@@ -10,6 +10,7 @@ from iree.compiler import ir
 
 from .analysis.state_hazards import Analysis, analyse
 from .errors import PockError
+from .update_order import order_updates
 
 _DONATED = "iree.abi.output"
 
@@ -23,6 +24,7 @@ class InPlaceError(PockError):
 class InPlaceModule:
     """A linalg module, changed as little as makes it right when IREE works in place.
 
+    * A gradient and its update move behind the last read of the old value (``compiler/update_order.py``).
     * State of ``@step`` whose update is not safe in place is no longer donated: it gets new storage.
     * An argument that is not donated and that IREE writes to gets a use that keeps it.
     * A result that another operation updates a slice of is copied: IREE does that in place even so
@@ -37,7 +39,8 @@ class InPlaceModule:
             updates = [op for function in functions.values() for op in _updates_of_results(function)]
             for update in updates:
                 _copy_with_slice(update)
-            self._original = _text(module) if updates else text
+            ordered = [order_updates(function, self._donated[name]) for name, function in functions.items()]
+            self._original = _text(module) if updates or any(ordered) else text
         self.copied: dict[int, str] = {}
         """Index of an argument of ``@step`` that is no longer donated -> why."""
         self._kept: dict[str, set[int]] = {name: set() for name in self._donated}

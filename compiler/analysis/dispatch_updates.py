@@ -15,14 +15,22 @@ where ``%old`` and ``%new`` have the same indexing map. Everything else counts a
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from iree.compiler import ir
 
+from . import stream_ir
+
 _SUBSPAN = "stream.binding.subspan"
 _LOAD = "iree_tensor_ext.dispatch.tensor.load"
 _STORE = "iree_tensor_ext.dispatch.tensor.store"
+
+#: Operations whose results are their operands, of another type or known to be in a range.
+_SAME_NUMBER = ("arith.index_cast", "arith.index_castui", "util.assume.int")
+
+NONE: Mapping[int, int] = MappingProxyType({})
 
 #: Of the type of a binding's part, what stands in front of ``tensor<…>``.
 _TENSOR = re.compile(r"^!iree_tensor_ext\.dispatch\.tensor<\w+:")
@@ -58,24 +66,29 @@ class _Written(NamedTuple):
     place: _Place
 
 
-def reads(function: Any, bindings: Collection[int]) -> bool:
-    """Whether ``function`` reads what is bound to its arguments ``bindings``, or may do so."""
+def reads(function: Any, bindings: Collection[int], numbers: Mapping[int, int] = NONE) -> bool:
+    """Whether ``function`` reads what is bound to its arguments ``bindings``, or may do so.
+
+    ``numbers`` are the arguments that are numbers known at the call, by index.
+    """
     try:
-        return bool(_accesses(function, bindings)[0])
+        return bool(_accesses(function, bindings, numbers)[0])
     except _Unsafe:
         return True
 
 
-def updates_in_place(function: Any, bindings: Collection[int]) -> bool:
+def updates_in_place(function: Any, bindings: Collection[int], numbers: Mapping[int, int] = NONE) -> bool:
     """Whether ``function`` works when its arguments ``bindings``, read and written, are one buffer."""
     try:
-        read, written = _accesses(function, bindings)
+        read, written = _accesses(function, bindings, numbers)
     except _Unsafe:
         return False
     return not read or _elementwise(read, written)
 
 
-def _accesses(function: Any, bindings: Collection[int]) -> tuple[list[_Read], list[_Written]]:
+def _accesses(
+    function: Any, bindings: Collection[int], numbers: Mapping[int, int]
+) -> tuple[list[_Read], list[_Written]]:
     arguments = function.regions[0].blocks[0].arguments
     read: list[_Read] = []
     written: list[_Written] = []
@@ -85,10 +98,10 @@ def _accesses(function: Any, bindings: Collection[int]) -> tuple[list[_Read], li
                 raise _Unsafe
             for op, operand in _uses(function, subspan.results[0]):
                 if op.name == _LOAD:
-                    place = _place(op, subspan, op.results[0])
+                    place = _place(op, subspan, op.results[0], numbers)
                     read += [_Read(*use, place) for use in _uses(function, op.results[0])]
                 elif op.name == _STORE and operand == 1:
-                    written.append(_Written(op.operands[0], _place(op, subspan, op.operands[0])))
+                    written.append(_Written(op.operands[0], _place(op, subspan, op.operands[0], numbers)))
                 else:
                     raise _Unsafe
     return read, written
@@ -103,7 +116,7 @@ def _uses(function: Any, value: Any) -> Iterator[tuple[Any, int]]:
         yield op, use.operand_number
 
 
-def _place(access: Any, subspan: Any, value: Any) -> _Place:
+def _place(access: Any, subspan: Any, value: Any, numbers: Mapping[int, int]) -> _Place:
     """Where a load or store finds the elements of ``value``; raises ``_Unsafe`` if it is not known."""
     if any(str(operand.type) == "index" for operand in access.operands):
         raise _Unsafe
@@ -123,10 +136,22 @@ def _place(access: Any, subspan: Any, value: Any) -> _Place:
         step *= extent
     shape = tuple(ir.RankedTensorType(value.type).shape)
     start = subspan.operands[1]
-    constant = start.owner if not isinstance(start.owner, ir.Block) else None
-    if constant is not None and constant.name == "arith.constant":
-        return _Place(shape, "", ir.IntegerAttr(constant.attributes["value"]).value + offset, tuple(strides))
-    return _Place(shape, start.get_name(), offset, tuple(strides))
+    known = _number(start, numbers)
+    if known is None:
+        return _Place(shape, start.get_name(), offset, tuple(strides))
+    return _Place(shape, "", known + offset, tuple(strides))
+
+
+def _number(value: Any, numbers: Mapping[int, int]) -> int | None:
+    """A number that is known at the call, ``numbers`` being the function's arguments that are."""
+    if isinstance(value.owner, ir.Block):
+        return numbers.get(ir.BlockArgument(value).arg_number)
+    if value.owner.name not in _SAME_NUMBER:
+        return stream_ir.constant(value)
+    operand = value.owner.operands[list(value.owner.results).index(value)]
+    known = _number(operand, numbers)
+    # Others may be other numbers as another type.
+    return known if known is not None and 0 <= known < 1 << 31 else None
 
 
 def _static(access: Any, part: str) -> list[int]:

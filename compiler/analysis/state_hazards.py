@@ -200,8 +200,10 @@ class _Step:
             source.blame("a copy moves the state within its storage")
 
     def _dispatch(self, op: Any) -> Iterator[_Access]:
-        # Behind workload and uniform operands; in the function they come first.
-        _, _, resources, _, offsets, _ = stream_ir.operand_groups(op)
+        # In the function, the resources come first, and then the uniform operands.
+        _, uniform, resources, _, offsets, _ = stream_ir.operand_groups(op)
+        known = enumerate(map(stream_ir.constant, uniform), len(resources))
+        numbers = {i: number for i, number in known if number is not None}
         kinds = [ir.IntegerAttr(kind).value for kind in ir.ArrayAttr(op.attributes["resource_accesses"])]
         entries = stream_ir.entries(op)
         functions = [self._kernels[entry] for entry in entries]
@@ -214,9 +216,9 @@ class _Step:
         for buffer, own in bindings.items():
             read, written = (any(kinds[i] & kind for i in own) for kind in (READ, WRITE))
             # What is written in part counts as read too, because the rest of it stays.
-            read = read and (not written or any(reads(function, own) for function in functions))
+            read = read and (not written or any(reads(f, own, numbers) for f in functions))
             alike = len({(resources[i], offsets[i]) for i in own}) == 1
-            if read and written and not (alike and all(updates_in_place(f, own) for f in functions)):
+            if read and written and not (alike and all(updates_in_place(f, own, numbers) for f in functions)):
                 buffer.blame(f"{command} reads the state elsewhere than where it updates it")
             if read:
                 yield _Access(buffer, READ, command)

@@ -188,6 +188,25 @@ esac"""
     assert not list(temporary.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("message", "runs"),
+    [
+        ("net.py:3:1: error: no such dimension", 2),
+        # However it is compiled, it is missing.
+        ("iree-lld: error: undefined symbol: tanh", 1),
+    ],
+)
+def test_a_program_that_fails_is_compiled_once_more_at_most(
+    tmp_path: Path, iree_compile: Callable[[str], Path], message: str, runs: int
+) -> None:
+    iree_compile(f"echo \"$*\" >> {tmp_path}/runs; echo '{message}' >&2; exit 1")
+    error_of(replace(request(), tuning_flags=["--faster"]))
+    told = (tmp_path / "runs").read_text().splitlines()
+    assert [("--faster" in run, "--verify=false" in run) for run in told] == [(True, True), (False, False)][
+        :runs
+    ]
+
+
 def test_an_invalid_program_between_the_phases_is_one_line(iree_compile: Callable[[str], Path]) -> None:
     iree_compile("""echo 'module { %x = "arith.constant"() {value = 1 : i32} : () -> i64 }' > output""")
     message = error_of(request())

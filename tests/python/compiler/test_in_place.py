@@ -113,6 +113,16 @@ STEPS = {
         ("%dx", "%new"),
         lambda v: (mean(v["x"], v["w"]), v["w"] - mean(mean(v["x"], v["w"]), v["x"])),
     ),
+    "behind its gradient, in front of the last read": Step(
+        (
+            matmul("%dw", "%x", "%x"),
+            matmul("%dx", "%x", "%w"),
+            f"  %sum = arith.addf %dx, %x : {T}",
+            f"  %new = arith.subf %w, %dw : {T}",
+        ),
+        ("%sum", "%new"),
+        lambda v: (mean(v["x"], v["w"]) + v["x"], v["w"] - mean(v["x"], v["x"])),
+    ),
     "a slice of it": Step(
         (
             take("%top", "%w", HALF, HALF),

@@ -282,6 +282,35 @@ def test_bindings_of_different_parts_are_different_places() -> None:
     assert ELSEWHERE in str(hazard(module(dispatch("%s", "%s", at="%c32"))))
 
 
+@pytest.mark.parametrize(
+    ("number", "safe"),
+    [
+        ("arith.constant 32 : i32", True),
+        ("arith.constant 0 : i32", False),
+        ("arith.constant -32 : i32", False),
+        ("util.optimization_barrier %c32_i32 : i32", False),
+    ],
+)
+def test_a_place_may_be_a_number_that_the_dispatch_is_given(number: str, safe: bool) -> None:
+    """As where one kernel serves states in buffers of their own and states that share one."""
+    kernel = f"""
+      %first = arith.index_castui %n : i32 to index
+      %second = arith.index_castui %m : i32 to index
+      %at:2 = util.assume.int %first<umin = 0, umax = 64>, %second<umin = 0, umax = 64> : index, index
+      {load("%old", "%r", HALF, value=ROW)}
+      {twice("%new", "%old", type_=ROW)}
+      {store("%new", "%w", FIRST, ROW, ROW, "%at#1")}"""
+    numbers = f"""
+      %c32_i32 = arith.constant 32 : i32
+      %zero_i32 = arith.constant 0 : i32
+      %number = {number}"""
+    given = UPDATE_X.replace("@kernel {", "@kernel(%zero_i32, %number : i32, i32) {")
+    text = module(given, kernel, more=numbers)
+    bindings = "func.func @kernel(%r: !stream.binding, %w: !stream.binding"
+    found = hazard(text.replace(bindings, f"{bindings}, %n: i32, %m: i32"))
+    assert found is None if safe else ELSEWHERE in str(found)
+
+
 def test_every_variant_of_a_dispatch_counts() -> None:
     assert ELSEWHERE in str(hazard(module(dispatch("%s", "%s", "either"))))
 

@@ -1,0 +1,108 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Moving a gradient that is used up in its update behind the last read of the old value.
+
+IREE computes such a gradient and updates the parameter in one dispatch, which stands where the gradient did::
+
+    %dw = linalg.matmul ins(%xt, %dy)
+    %dx = linalg.matmul ins(%dy, %w)
+    %new = linalg.generic ins(%w, %dw)
+
+There ``%dx`` would be computed from the new value: the parameter could not be updated in place. After::
+
+    %dx = linalg.matmul ins(%dy, %w)
+    %dw = linalg.matmul ins(%xt, %dy)
+    %new = linalg.generic ins(%w, %dw)
+
+Whether the updates that IREE makes of this are right is not decided here.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from iree.compiler import ir
+
+#: Dialects whose operations, on tensors, do nothing but compute.
+_PURE = ("arith.", "linalg.", "tensor.")
+
+
+def order_updates(function: Any, donated: Mapping[int, int]) -> bool:
+    """Order the updates of a function on tensors; whether anything has moved.
+
+    ``donated`` maps the index of an argument to the index of the result that lives in its storage.
+    """
+    block = function.regions[0].blocks[0]
+    results = list(block.operations[len(block.operations) - 1].operands)
+    readers = {i: _readers(block.arguments[i]) for i in donated}
+    order = _order(block)
+    moved = False
+    for i, k in donated.items():
+        update = _update(results[k])
+        last = max(readers[i] - update, key=order.__getitem__, default=None)
+        # Of what reads another parameter too, that one's update would have to be behind.
+        shared = any(update & readers[j] for j in donated if j != i)
+        if last is None or shared or not any(_sums(op) for op in update):
+            continue
+        early = sorted((op for op in update if order[op] < order[last]), key=order.__getitem__)
+        for op in reversed(early):
+            op.move_after(last)
+        if early:
+            order, moved = _order(block), True
+    return moved
+
+
+def _readers(value: Any) -> set[Any]:
+    """The operations that may be in a dispatch that reads ``value``.
+
+    These are its users, and what IREE fuses with them: elementwise operations and reshapes before and after
+    one that sums.
+    """
+    found: set[Any] = set()
+    pending = [(value, False)]
+    while pending:
+        read, summed = pending.pop()
+        for op in _users(read):
+            ends = op.name == "func.return" or (summed and _sums(op))
+            if not ends and op not in found:
+                found.add(op)
+                if op.name.startswith(_PURE):
+                    pending += [(result, summed or _sums(op)) for result in op.results]
+    return found
+
+
+def _update(new: Any) -> set[Any]:
+    """What computes ``new`` and nothing else, back to the operations that sum."""
+    if isinstance(new.owner, ir.Block) or len(list(new.uses)) > 1:
+        return set()
+    found, pending = set(), [new.owner.operation]
+    while pending:
+        op = pending.pop()
+        if op in found or not op.name.startswith(_PURE):
+            continue
+        found.add(op)
+        if not _sums(op):
+            owners = [operand.owner for operand in op.operands if not isinstance(operand.owner, ir.Block)]
+            pending += [o.operation for o in owners if all(u in found for r in o.results for u in _users(r))]
+    return found
+
+
+def _users(value: Any) -> Iterator[Any]:
+    """The operations of the function that use ``value``, be it in their regions."""
+    for use in value.uses:
+        op = use.owner.operation
+        while op.parent.name != "func.func":
+            op = op.parent.operation
+        yield op
+
+
+def _sums(op: Any) -> bool:
+    """Whether an operation has loops that its result has not."""
+    if not op.name.startswith("linalg."):
+        return False
+    if "iterator_types" not in op.attributes:
+        return op.name not in ("linalg.fill", "linalg.transpose", "linalg.broadcast", "linalg.index")
+    return "reduction" in str(op.attributes["iterator_types"])
+
+
+def _order(block: Any) -> dict[Any, int]:
+    return {op.operation: i for i, op in enumerate(block.operations)}
