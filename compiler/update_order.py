@@ -25,6 +25,8 @@ from iree.compiler import ir
 #: Dialects whose operations, on tensors, do nothing but compute.
 _PURE = ("arith.", "linalg.", "tensor.")
 
+_RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
+
 
 def order_updates(function: Any, donated: Mapping[int, int]) -> bool:
     """Order the updates of a function on tensors; whether anything has moved.
@@ -54,8 +56,8 @@ def order_updates(function: Any, donated: Mapping[int, int]) -> bool:
 def _readers(value: Any) -> set[Any]:
     """The operations that may be in a dispatch that reads ``value``.
 
-    These are its users, and what IREE fuses with them: elementwise operations and reshapes before and after
-    one that sums.
+    These are its users, and what IREE fuses with them: elementwise operations and reshapes behind one that
+    sums, and in front of it those that nothing else uses or that it repeats for each user.
     """
     found: set[Any] = set()
     pending = [(value, False)]
@@ -65,9 +67,19 @@ def _readers(value: Any) -> set[Any]:
             ends = op.name == "func.return" or (summed and _sums(op))
             if not ends and op not in found:
                 found.add(op)
-                if op.name.startswith(_PURE):
-                    pending += [(result, summed or _sums(op)) for result in op.results]
+                behind = summed or _sums(op)
+                if op.name.startswith(_PURE) and (behind or _fuses_forward(op)):
+                    pending += [(result, behind) for result in op.results]
     return found
+
+
+def _fuses_forward(op: Any) -> bool:
+    """Whether an operation may become a part of the dispatches that use it; those repeated have one input."""
+    outputs = len(op.results) if op.name.startswith("linalg.") else 0
+    users = [op]
+    while len(users) == 1 and (users[0] == op or users[0].name in _RESHAPES):
+        users = [user for result in users[0].results for user in _users(result)]
+    return len(op.operands) - outputs <= 1 or op.name in _RESHAPES or len(users) <= 1
 
 
 def _update(new: Any) -> set[Any]:

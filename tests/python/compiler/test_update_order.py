@@ -55,6 +55,14 @@ CASES = {
     "a new value that is used stays": (
         [DW, NEW, DX, matmul("after", "new", "dx")], "after, new", ["dw", "new", "dx", "after"],
     ),
+    "a gradient from what another parameter was fused into stays": (
+        [elementwise("addf", "h", "x", "v"), matmul("dw", "h", "dy"), DX, NEW],
+        "dx, new", ["h", "dw", "dx", "new"],
+    ),
+    "a gradient from what was computed of it for several moves": (
+        [elementwise("addf", "h", "x", "v"), matmul("dw", "h", "dy"), DX, matmul("y", "h", "dx"), NEW],
+        "y, new", ["h", "dx", "dw", "y", "new"],
+    ),
     "a gradient from another parameter stays, for that one's update": (
         [matmul("dw", "x", "v"), DX, NEW], "dx, new", ["dw", "dx", "new"],
     ),
