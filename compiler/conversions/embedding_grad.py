@@ -15,7 +15,7 @@ from .embedding import narrow, rows_at
 _FEW_ROWS = 256
 """Up to this many rows the product with a one-hot matrix is cheaper than following chains."""
 
-_SORTED_ROWS = 4
+_SORTED_ROWS = 1
 """From this many rows for each position on, searching the indices in order is cheaper than comparing all."""
 
 
