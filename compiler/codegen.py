@@ -131,7 +131,7 @@ def generate(request: Request, metadata: Describe, progress: Progress = lambda _
             (folder / _ARCHIVE).write_bytes(request.parameters)
         try:
             return _generate(request, metadata, progress, folder)
-        except _FinalError:
+        except FinalError:
             raise
         except (CodegenError, _Crash):
             plain = replace(request, tiling=lambda nest, vector_bytes: None, tuning_flags=(), verify=True)
@@ -242,7 +242,7 @@ def _attach_metadata(module: ir.Module, metadata: Mapping[str, Any]) -> None:
 # -- iree-compile -------------------------------------------------------------------------------
 
 
-class _FinalError(CodegenError):
+class FinalError(CodegenError):
     """What compiling in another way does not change."""
 
 
@@ -274,7 +274,7 @@ def _run_iree(source: bytes, request: Request, folder: Path, phase: Sequence[str
     if status == 0 and output.exists():
         return output.read_bytes()
     if functions := _UNDEFINED.findall(stderr):
-        raise _FinalError(
+        raise FinalError(
             f"the target has no {', '.join(dict.fromkeys(functions))} in this precision; use float32 for it"
         )
     if status > 0 and (errors := _errors(stderr)):
@@ -293,7 +293,7 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
     try:
         tool = find_tool(command[0])
     except ValueError as error:
-        raise _FinalError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
+        raise FinalError(f"cannot run iree-compile: {str(error).splitlines()[0]}") from None
     try:
         # Its own temporary files go where they are cleared away, even if it is killed; by a name without
         # spaces, which its linker takes for the ends of names.
@@ -304,7 +304,7 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
                 text=True, errors="replace",
             )  # fmt: skip
     except OSError as error:
-        raise _FinalError(f"cannot run iree-compile: {error.strerror}") from None
+        raise FinalError(f"cannot run iree-compile: {error.strerror}") from None
     try:
         for number in held:
             signal.raise_signal(number)

@@ -19,7 +19,7 @@ from pock.targets import Target, TargetError, get_target
 
 from .analysis.commands import DISPATCH, Command
 from .analysis.declared import dimensions_of, mask_of, role_of
-from .codegen import CodegenError, Facts, Progress, Request, generate
+from .codegen import CodegenError, Facts, FinalError, Progress, Request, generate
 from .errors import UsageError
 from .files import replacing, write_bytes
 from .lowering import lower
@@ -179,6 +179,8 @@ def compile_program(
     bits = _stores_bytes(options.target)
     try:
         return _compiled(program, options, bits)
+    except FinalError:
+        raise
     except CodegenError:
         # IREE copies choices by saved bits into the kernels that use them. Of such a choice among elements
         # that are looked up, before a sum, it makes vectors that it then finds too large.
