@@ -31,6 +31,7 @@ from .passes.convert_layout import ConvertLayout
 from .passes.expand_optimizer import ExpandOptimizer, hyperparameters_of
 from .passes.fold_batch_norm import FoldBatchNorm
 from .passes.fuse_batch_norm_grad import FuseBatchNormGrad
+from .passes.fuse_weight_update import FuseWeightUpdate
 from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.prune_backward import PruneBackward
 from .passes.raise_gradients import RaiseGradients
@@ -87,6 +88,13 @@ def _stores_bytes(target: Target) -> bool:
     return target.storage_bits <= 8
 
 
+def lowered(module: ir.Module, target: Target) -> None:
+    """From there to ``--emit=linalg``. Raises ``LoweringError``."""
+    lower(module, target.panel)
+    if target.fused_rows:
+        run_pipeline(module, [FuseWeightUpdate(target.fused_rows)])
+
+
 def storable(target: Target) -> list[PipelineStage]:
     """The stages from ``--emit=linalg`` to what the target can load and store."""
     return [WidenBits(target.storage_bits)] if target.storage_bits > 8 else []
@@ -104,7 +112,7 @@ def emit(
     if stage is Emit.LINALG:
         chosen = _target(target)
         run_pipeline(module, trained(optimizer, _stores_bytes(chosen)))
-        lower(module, chosen.panel)
+        lowered(module, chosen)
     return str(module)
 
 
@@ -227,7 +235,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
     progress("lowering to linalg")
-    lower(module, chosen.panel)
+    lowered(module, chosen)
     run_pipeline(module, storable(chosen))
     values = _needed(program, module)
     flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]

@@ -80,10 +80,10 @@ def _is_reduction(op: Any) -> bool:
 
 
 def _nest(op: Any) -> LoopNest | None:
-    """The loops of an operation with one result of static shape."""
+    """The loops of an operation on tensors of static shape."""
     maps = [ir.AffineMapAttr(attribute).value for attribute in ir.ArrayAttr(op.attributes["indexing_maps"])]
     subscripts = [_subscripts(m) for m in maps]
-    if len(op.results) != 1 or any(s is None for s in subscripts):
+    if any(s is None for s in subscripts):
         return None
     if "iterator_types" in op.attributes:
         kinds = ["parallel" in str(kind) for kind in ir.ArrayAttr(op.attributes["iterator_types"])]
@@ -100,13 +100,15 @@ def _nest(op: Any) -> LoopNest | None:
                 sizes[terms[0][0]] = size
     if set(sizes) != set(range(len(kinds))) or min(sizes.values()) < 1:
         return None
+    first = len(known) - len(op.results)
     body = {inner.operation.name for inner in op.regions[0].blocks[0].operations}
     return LoopNest(
         sizes=tuple(sizes[d] for d in range(len(kinds))),
         parallel=tuple(kinds),
-        inputs=tuple(known[:-1]),
-        output=known[-1],
+        inputs=tuple(known[:first]),
+        output=known[first],
         multiplies="arith.mulf" in body and body <= _PRODUCT,
+        more=tuple(known[first + 1 :]),
     )
 
 

@@ -42,6 +42,11 @@ class Target(ABC):
         """Columns of the panels into which matrices are packed for products; 0 leaves them rows."""
         return 0
 
+    @property
+    def fused_rows(self) -> int:
+        """Rows of a gradient up to which one loop computes what it makes of a weight: the weight's update too."""
+        return 0
+
     @abstractmethod
     def compile_flags(self) -> list[str]:
         """The flags of ``iree-compile`` that select the target and how code is generated for it."""

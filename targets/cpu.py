@@ -31,6 +31,10 @@ class CPU(Target):
         return 32
 
     @property
+    def fused_rows(self) -> int:
+        return 8
+
+    @property
     def is_host(self) -> bool:
         return self == CPU()
 

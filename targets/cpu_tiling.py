@@ -43,6 +43,9 @@ _CACHED = 1 << 20
 #: Steps of a reduction that are unrolled.
 _UNROLLED = 4
 
+#: Vectors of sums that stay in registers beside what a matrix becomes.
+_ROW_SUMS = 16
+
 #: Rows for which reading the other matrix takes longer than multiplying by it.
 _FEW = 16
 
@@ -50,6 +53,8 @@ _FEW = 16
 def tiling(nest: LoopNest, vector_bytes: int) -> Tiling | None:
     """How to generate code for ``nest`` with vectors of ``vector_bytes``, or None to leave it to IREE."""
     lanes = max(vector_bytes // 4, 4)
+    if nest.more:
+        return _weight_update(nest, lanes)
     return (
         _product(nest, lanes)
         or _few_rows(nest, lanes)
@@ -153,6 +158,27 @@ def _few_rows(nest: LoopNest, lanes: int) -> Tiling | None:
         ("vector_reduction", {k: unrolled}),
     ]
     return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING)
+
+
+def _weight_update(nest: LoopNest, lanes: int) -> Tiling | None:
+    """Sums over the rows of a matrix, and what becomes of the matrix: see ``sparsebp-fuse-weight-update``."""
+    outputs = [plain(subscripts) for subscripts in (nest.output, *nest.more)]
+    if len(nest.sizes) != 2 or len(nest.reductions) != 1:
+        return None
+    n, k = nest.reductions[0], 1 - nest.reductions[0]
+    rows = outputs.count((k,))
+    if rows == 0 or rows + outputs.count((n, k)) < len(outputs):
+        return None
+    tile = _divisor(nest.sizes[k], (m * lanes for m in (4, 2, 1) if m * rows <= _ROW_SUMS))
+    if tile == 1:
+        return None
+    unrolled = _divisor(nest.sizes[n], (_UNROLLED, 1)) if rows == 1 else 1
+    config = [
+        ("distribution", {k: _largest(nest.sizes[k], tile, 256)}),
+        ("vector_common_parallel", {k: tile}),
+        ("vector_reduction", {n: unrolled}),
+    ]
+    return Tiling(_lowering_config(config, range(2)), _DOUBLE_TILING)
 
 
 def _convolution(nest: LoopNest, lanes: int) -> Tiling | None:

@@ -14,7 +14,7 @@ class LoopNest:
 
     ``sizes`` are the trip counts, ``parallel`` says which loops are (the others are reductions), ``inputs``
     and ``output`` the subscripts of the tensors, and ``multiplies`` whether the body is the product of two
-    inputs, added up.
+    inputs, added up. ``more`` are the subscripts of further results.
     """
 
     sizes: tuple[int, ...]
@@ -22,6 +22,7 @@ class LoopNest:
     inputs: tuple[tuple[Subscript, ...], ...]
     output: tuple[Subscript, ...]
     multiplies: bool
+    more: tuple[tuple[Subscript, ...], ...] = ()
 
     @property
     def reductions(self) -> tuple[int, ...]:

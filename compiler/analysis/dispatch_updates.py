@@ -173,8 +173,6 @@ def _elementwise(read: list[_Read], written: list[_Written]) -> bool:
     generic = read[0].reader
     if generic.name != "linalg.generic" or any(use.reader != generic for use in read):
         return False
-    if any("parallel" not in str(i) for i in ir.ArrayAttr(generic.attributes["iterator_types"])):
-        return False
     # A result that something else in the dispatch uses might be computed again, from what is written by then.
     if any(use.owner.operation.name != _STORE for result in generic.results for use in result.uses):
         return False
@@ -182,8 +180,18 @@ def _elementwise(read: list[_Read], written: list[_Written]) -> bool:
     results = list(generic.results)
     inputs = len(maps) - len(results)
     places = {(maps[use.operand], use.place) for use in read}
+    operands = {use.operand for use in read}
     for value, place in written:
         if value not in results:
             return False
-        places.add((maps[inputs + results.index(value)], place))
+        # What a result begins with is put where it is going to be, before anything is read from there.
+        begin = inputs + results.index(value)
+        if begin not in operands and not _is_empty(generic.operands[begin]):
+            return False
+        places.add((maps[begin], place))
+    # A permutation of all loops, those of other results' sums among them: an iteration has an element.
     return len(places) == 1 and all(order.is_permutation for order, _ in places)
+
+
+def _is_empty(value: Any) -> bool:
+    return not isinstance(value.owner, ir.Block) and value.owner.name == "tensor.empty"

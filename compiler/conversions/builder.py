@@ -38,16 +38,17 @@ class Access:
     ``"n c h*2+k, f c k -> n f h"`` are the subscripts of two inputs and a result: dimensions are
     names, a subscript is a sum of dimensions, of dimensions times a number, and of numbers; a scalar
     has none. Loops run over the dimensions of the result in order, then over the others, which are
-    reduced, in order of appearance.
+    reduced, in order of appearance. Of several results, one may have a dimension that others are sums over:
+    it is ``reduced`` too.
     """
 
-    def __init__(self, spec: str, inputs_count: int) -> None:
+    def __init__(self, spec: str, inputs_count: int, reduced: Sequence[str] = ()) -> None:
         inputs, outputs = ([part.split() for part in side.split(",")] for side in spec.split("->"))
         inputs = inputs[:inputs_count]
         self.inputs, self.outputs = inputs, outputs
         kept = self._names(outputs)
         self.dims = kept + [name for name in self._names(inputs) if name not in kept]
-        self.parallel = len(kept)
+        self.parallel = [name in kept and name not in reduced for name in self.dims]
 
     @staticmethod
     def _names(operands: Sequence[Sequence[str]]) -> list[str]:
@@ -76,7 +77,7 @@ class Access:
 
     def iterators(self) -> ir.ArrayAttr:
         """The iterator types."""
-        kinds = ["parallel"] * self.parallel + ["reduction"] * (len(self.dims) - self.parallel)
+        kinds = ["parallel" if parallel else "reduction" for parallel in self.parallel]
         return ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{kind}>") for kind in kinds])
 
 
@@ -284,12 +285,19 @@ class LinalgBuilder(TorchBuilder):
 
     # Computation.
 
-    def generic(self, spec: str, inputs: Sequence[ir.Value], inits: Sequence[ir.Value], body: Body) -> Any:
-        """``linalg.generic`` with the subscripts ``spec`` (see ``Access``).
+    def generic(
+        self,
+        spec: str,
+        inputs: Sequence[ir.Value],
+        inits: Sequence[ir.Value],
+        body: Body,
+        reduced: Sequence[str] = (),
+    ) -> Any:
+        """``linalg.generic`` with the subscripts ``spec`` and loops ``reduced`` (see ``Access``).
 
         Returns its result, or the list of them.
         """
-        access = Access(spec, len(inputs))
+        access = Access(spec, len(inputs), reduced)
         operands = [*inputs, *inits]
         op = ir.Operation.create(
             "linalg.generic",

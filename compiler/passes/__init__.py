@@ -19,6 +19,7 @@ _REGISTRY = {
     "sparsebp-expand-optimizer": "expand_optimizer:ExpandOptimizer",
     "sparsebp-fold-batch-norm": "fold_batch_norm:FoldBatchNorm",
     "sparsebp-fuse-batch-norm-grad": "fuse_batch_norm_grad:FuseBatchNormGrad",
+    "sparsebp-fuse-weight-update": "fuse_weight_update:FuseWeightUpdate",
     "sparsebp-materialize-state": "materialize_state:MaterializeState",
     "sparsebp-prune-backward": "prune_backward:PruneBackward",
     "sparsebp-raise-gradients": "raise_gradients:RaiseGradients",
