@@ -173,8 +173,11 @@ def _weight_update(nest: LoopNest, lanes: int) -> Tiling | None:
     if tile == 1:
         return None
     unrolled = _divisor(nest.sizes[n], (_UNROLLED, 1)) if rows == 1 else 1
+    # Narrow tiles one below the other are read too late: some rows of the matrix are finished first.
+    block = _divisor(nest.sizes[n], range(20, 9, -1)) if rows > 1 else 1
     config = [
-        ("distribution", {k: _largest(nest.sizes[k], tile, 256)}),
+        ("distribution", {k: _largest(nest.sizes[k], tile, 256 if block == 1 else 640)}),
+        ("cache_reduction", {n: block} if block > 1 else {}),
         ("vector_common_parallel", {k: tile}),
         ("vector_reduction", {n: unrolled}),
     ]

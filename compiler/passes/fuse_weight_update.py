@@ -3,6 +3,7 @@
 """``sparsebp-fuse-weight-update``: the input gradient and the update of a weight in one pass over it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, ClassVar, TypeAlias
@@ -83,11 +84,9 @@ class FuseWeightUpdate(Pass):
         step = functions(module).get("step")
         if step is None:
             return
-        for op in _products(step, self.rows):
-            try:
-                _Fusion(step, op, self.rows).run()
-            except _Unfit:
-                continue
+        # What one fusion erases, another may have found.
+        while (fusion := _first_fusion(step, self.rows)) is not None:
+            fusion.run()
 
 
 class _Unfit(Exception):
@@ -240,17 +239,6 @@ class _Product:
         if not isinstance(right.owner, ir.Block):
             raise _Unfit
         return _Product(op, left, right, rows, depth, columns)
-
-
-def _products(step: Any, most: int) -> list[_Product]:
-    """The input gradients of a step, in order."""
-    found = []
-    for op in operations(step):
-        try:
-            found.append(_Product.of(op.operation, most))
-        except _Unfit:
-            continue
-    return found
 
 
 # -- arithmetic ---------------------------------------------------------------------------------
@@ -417,10 +405,10 @@ class _Emitter:
             return node.value
         if isinstance(node, _Generic):
             return self._generic(node)
-        products = [arith.mulf(self.read[a], self.read[b]) for a, b in node.terms]
-        total = products[0]
-        for product in products[1:]:
-            total = arith.addf(total, product)
+        total = None
+        for left, right in node.terms:
+            product = arith.mulf(self.read[left], self.read[right])
+            total = product if total is None else arith.addf(total, product)
         return total
 
     def _generic(self, node: _Generic) -> ir.Value:
@@ -444,6 +432,14 @@ class _Emitter:
 
 
 # -- fusion -------------------------------------------------------------------------------------
+
+
+def _first_fusion(step: Any, most_rows: int) -> "_Fusion | None":
+    """What is to be done for the first input gradient of a step for which it can be."""
+    for op in operations(step):
+        with suppress(_Unfit):
+            return _Fusion(step, _Product.of(op.operation, most_rows), most_rows)
+    return None
 
 
 class _Fusion:
