@@ -42,7 +42,7 @@ def configure(stream: ir.Module, choose: Choose) -> int:
 
 
 def _root(function: Any) -> Any | None:
-    """The only reduction of a dispatch, if it is the first loop nest, and those behind have no more loops.
+    """The only loop nest of a dispatch, or the only reduction, if it is the first and the others are as deep.
 
     IREE would compute whole for each tile what is computed in front of it, or along further loops.
     """
@@ -51,9 +51,11 @@ def _root(function: Any) -> Any | None:
         for op in function.regions[0].blocks[0].operations
         if op.operation.name.startswith("linalg.") and op.operation.name != "linalg.fill"
     ]
-    if not nests or not _is_reduction(nests[0]):
+    if not nests:
         return None
     root, *rest = nests
+    if not _is_reduction(root) and (rest or root.name != "linalg.generic"):
+        return None
     loops = ir.RankedTensorType(root.results[0].type).rank
     follows = [not _is_reduction(op) and _rank(op) <= loops for op in rest]
     return root if all(follows) else None
@@ -98,7 +100,7 @@ def _nest(op: Any) -> LoopNest | None:
         for terms, size in zip(subscript, ir.RankedTensorType(value.type).shape, strict=True):
             if len(terms) == 1 and terms[0][1] == 1:
                 sizes[terms[0][0]] = size
-    if set(sizes) != set(range(len(kinds))) or min(sizes.values()) < 1:
+    if set(sizes) != set(range(len(kinds))) or min(sizes.values(), default=0) < 1:
         return None
     first = len(known) - len(op.results)
     body = {inner.operation.name for inner in op.regions[0].blocks[0].operations}

@@ -53,6 +53,8 @@ _FEW = 16
 def tiling(nest: LoopNest, vector_bytes: int) -> Tiling | None:
     """How to generate code for ``nest`` with vectors of ``vector_bytes``, or None to leave it to IREE."""
     lanes = max(vector_bytes // 4, 4)
+    if not nest.reductions:
+        return _transposing(nest, lanes)
     if nest.more:
         return _weight_update(nest, lanes)
     return (
@@ -158,6 +160,26 @@ def _few_rows(nest: LoopNest, lanes: int) -> Tiling | None:
         ("vector_reduction", {k: unrolled}),
     ]
     return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING)
+
+
+def _transposing(nest: LoopNest, lanes: int) -> Tiling | None:
+    """Arithmetic on tensors of which some have their rows where others have columns: squares of them."""
+    operands = [plain(subscripts) for subscripts in (*nest.inputs, nest.output, *nest.more)]
+    output = operands[len(nest.inputs)]
+    if not output or len(nest.inputs) < 2 or any(loops is None for loops in operands):
+        return None
+    c = output[-1]
+    rows = {loops[-1] for loops in operands if loops and c in loops}.difference({c})
+    side = min(lanes, 8)
+    if len(rows) != 1 or any(nest.sizes[d] % side for d in (c, *rows)):
+        return None
+    square = (c, *rows)
+    one = dict.fromkeys(output, 1)
+    config = [
+        ("distribution", {**one, **{d: _largest(nest.sizes[d], side, 64) for d in square}}),
+        ("vector_common_parallel", {**one, **dict.fromkeys(square, side)}),
+    ]
+    return Tiling(_lowering_config(config, range(len(nest.sizes))), _DOUBLE_TILING)
 
 
 def _weight_update(nest: LoopNest, lanes: int) -> Tiling | None:
