@@ -44,7 +44,7 @@ class Target(ABC):
 
     @property
     def fused_rows(self) -> int:
-        """Rows of a gradient up to which one loop computes what it makes of a weight: the weight's update too."""
+        """Rows of an output gradient up to which one loop makes an input gradient and updates the weight."""
         return 0
 
     @abstractmethod

@@ -414,8 +414,7 @@ class _Emitter:
     def _generic(self, node: _Generic) -> ir.Value:
         arguments = node.op.regions[0].blocks[0].arguments
         scalars: dict[ir.Value, ir.Value] = {
-            argument: self.scalar(*operand)
-            for argument, operand in zip(arguments, node.inputs, strict=False)
+            argument: self.scalar(*operand) for argument, operand in zip(arguments, node.inputs, strict=False)
         }
         *computing, end = _inner(node.op)
         for op in computing:
@@ -519,9 +518,7 @@ class _Fusion:
         b = LinalgBuilder(product.op)
         inputs = [_slice(b, read) for read in self._reads]
         zeros = b.full([product.columns], 0.0, b.f32)
-        empty = [
-            b.empty([product.depth, product.columns], element(value)) for value in self._results
-        ]
+        empty = [b.empty([product.depth, product.columns], element(value)) for value in self._results]
         subscripts = [" ".join(read.subscripts()) for read in self._reads]
         results = ["k"] * product.rows + ["n k"] * len(self._results)
         made = b.generic(

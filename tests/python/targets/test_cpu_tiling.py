@@ -21,9 +21,10 @@ VECTOR_LIMIT = 32 * 1024
 def nest(spec: str, multiplies: bool = True, **sizes: int) -> LoopNest:
     """Loops from an einsum: those that the result lacks are reductions, ``"m k, k n -> m n"``.
 
-    A term ``m*2+k`` is a composite subscript.
+    A term ``m*2+k`` is a composite subscript. Of several results the first counts.
     """
-    left, right = spec.split("->")
+    left, rights = spec.split("->")
+    right, *more = rights.split(",")
     names = list(sizes)
 
     def subscript(text: str) -> Subscript:
@@ -38,6 +39,7 @@ def nest(spec: str, multiplies: bool = True, **sizes: int) -> LoopNest:
         inputs=inputs,
         output=output,
         multiplies=multiplies,
+        more=tuple(tuple(map(subscript, operand.split())) for operand in more),
     )
 
 
@@ -173,6 +175,64 @@ def test_sums_of_columns_keep_eight_vectors() -> None:
     # Of several dimensions at once, with a vector that each row is multiplied by, and of few columns.
     found = tiles(nest("b m n, n -> n", multiplies=False, b=3, m=9, n=16))
     assert found is not None and found["vector_reduction"] == [1, 1, 0]
+
+
+def test_an_update_beside_sums_over_rows_reads_wide_tiles() -> None:
+    """Of one row, tiles of four vectors and four rows; of more, some rows at a time across the workgroup."""
+    assert tiles(nest("n k, n, k -> k, n k", k=1280, n=1000)) == {
+        "distribution": [256, 0],
+        "vector_common_parallel": [64, 0],
+        "vector_reduction": [0, 4],
+    }
+    assert tiles(nest("n k, n, n, k, k -> k, k, n k", k=1280, n=1000)) == {
+        "distribution": [640, 0],
+        "cache_reduction": [0, 20],
+        "vector_common_parallel": [64, 0],
+        "vector_reduction": [0, 1],
+    }
+    eight = tiles(nest(f"n k, n -> {'k, ' * 8}n k", k=1280, n=1001))
+    assert (
+        eight is not None and eight["vector_common_parallel"] == [32, 0] and eight["cache_reduction"][1] == 13
+    )
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        nest("n k -> k, n k", k=1279, n=1000),
+        nest("n k -> k, k n", k=64, n=64),
+        nest("n k -> k, n", k=64, n=64),
+        nest("m n k -> m k, m n k", m=2, k=64, n=64),
+        nest("n k -> n k, n k", k=64, n=64),
+    ],
+)
+def test_other_loops_with_several_results_are_left_to_iree(loops: LoopNest) -> None:
+    assert tiling(loops, 64) is None
+
+
+def test_arithmetic_on_a_transposed_tensor_is_done_by_squares() -> None:
+    squares = {"distribution": [56, 56], "vector_common_parallel": [8, 8]}
+    assert tiles(nest("m n, n m -> m n", m=336, n=56)) == squares
+    assert tiles(nest("m n, n m, m n -> m n, m n", m=336, n=56)) == squares
+    assert tiles(nest("m n, n m -> m n", m=336, n=56), 16) == {**squares, "vector_common_parallel": [4, 4]}
+    assert tiles(nest("b m n, n b m -> b m n", b=3, m=16, n=16)) == {
+        "distribution": [1, 16, 16],
+        "vector_common_parallel": [1, 8, 8],
+    }
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        nest("n m -> m n", m=64, n=64),  # a transposition alone
+        nest("m n, m n -> m n", m=64, n=64),
+        nest("m n, n -> m n", m=64, n=64),
+        nest("m n, n m -> m n", m=64, n=9),
+        nest("a m n, m n a, n a m -> a m n", a=8, m=8, n=8),
+    ],
+)
+def test_other_arithmetic_is_left_to_iree(loops: LoopNest) -> None:
+    assert tiling(loops, 64) is None
 
 
 def test_the_attribute_is_one_that_iree_reads() -> None:

@@ -189,6 +189,25 @@ GATHER = """
 MATMUL = """
       %new = linalg.matmul ins(%old, %old : tensor<4x4xf32>, tensor<4x4xf32>) outs(%old : tensor<4x4xf32>)
         -> tensor<4x4xf32>"""
+#: Sums over the rows of what is read, beside it.
+SUMS = """
+      %zero = arith.constant 0.0 : f32
+      %none = tensor.empty() : tensor<4xf32>
+      %zeros = linalg.fill ins(%zero : f32) outs(%none : tensor<4xf32>) -> tensor<4xf32>
+      %empty = tensor.empty() : tensor<4x4xf32>
+      %sums, %new = linalg.generic {
+          indexing_maps = [
+            affine_map<(i, j) -> (j, i)>, affine_map<(i, j) -> (i)>, affine_map<(i, j) -> (j, i)>],
+          iterator_types = ["parallel", "reduction"]}
+        ins(%old : tensor<4x4xf32>) outs(%zeros, %empty : tensor<4xf32>, tensor<4x4xf32>) {
+      ^bb0(%a: f32, %total: f32, %out: f32):
+        %more = arith.addf %total, %a : f32
+        linalg.yield %more, %a : f32, f32
+      } -> (tensor<4xf32>, tensor<4x4xf32>)"""
+BEGUN = """
+      %zero = arith.constant 0.0 : f32
+      %none = tensor.empty() : tensor<4x4xf32>
+      %new_empty = linalg.fill ins(%zero : f32) outs(%none : tensor<4x4xf32>) -> tensor<4x4xf32>"""
 SHIFTED = """
       %top = tensor.extract_slice %old[0, 0] [2, 4] [1, 1] : tensor<4x4xf32> to tensor<2x4xf32>
       %new = tensor.insert_slice %top into %old[2, 0] [2, 4] [1, 1] : tensor<2x4xf32> into tensor<4x4xf32>"""
@@ -243,6 +262,17 @@ SHIFTED = """
         (load("%old", "%r") + twice("%more", "%old") + twice("%new", "%old") + store("%new", "%w"), False),
         (load("%old", "%r") + twice("%new", "%old") + SUM + store("%new", "%w"), False),
         (load("%old", "%r") + twice("%new", "%old") + SUM + store("%total", "%w"), False),
+        # Element by element, beside sums.
+        (load("%old", "%r") + SUMS + store("%new", "%w"), True),
+        (load("%old", "%r") + SUMS.replace("(j, i)", "(i, j)", 1) + store("%new", "%w"), False),
+        # What the result begins with would be written before anything is read.
+        (
+            load("%old", "%r")
+            + BEGUN
+            + "\n".join(line for line in twice("%new", "%old").split("\n") if "tensor.empty" not in line)
+            + store("%new", "%w"),
+            False,
+        ),
         # Not element by element.
         (load("%old", "%r") + GATHER + store("%new", "%w"), False),
         (load("%old", "%r") + MATMUL + store("%new", "%w"), False),
