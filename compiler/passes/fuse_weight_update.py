@@ -18,7 +18,10 @@ from pock.compiler.torch_ir import body, defining_op, functions, operations
 from .base import Pass
 
 LEAST_ELEMENTS = 1 << 16
-"""Elements of a weight from which reading it once less is worth a loop of its own."""
+"""Elements of a weight from which reading it once less is worth a loop of its own.
+
+``python -m pock.benchmarks.updates`` prints what it gains.
+"""
 
 _VECTOR = 16
 """Elements of the widest vectors: what columns come in."""
