@@ -83,8 +83,8 @@ def _fuses_forward(op: Any) -> bool:
 
 
 def _update(new: Any) -> set[Any]:
-    """What computes ``new`` and nothing else, back to the operations that sum."""
-    if isinstance(new.owner, ir.Block) or len(list(new.uses)) > 1:
+    """What computes ``new`` and nothing else, as an input gradient, back to the operations that sum."""
+    if isinstance(new.owner, ir.Block) or len(list(new.uses)) > 1 or len(new.owner.results) > 1:
         return set()
     found, pending = set(), [new.owner.operation]
     while pending:
