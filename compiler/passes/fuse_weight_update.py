@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 from torch_mlir import ir
 from torch_mlir.dialects import arith
 
-from pock.compiler.conversions.builder import LinalgBuilder, element, shape
+from pock.compiler.conversions.builder import BARRIER, LinalgBuilder, element, shape
 from pock.compiler.errors import UsageError
 from pock.compiler.torch_ir import body, defining_op, functions, operations
 
@@ -30,11 +30,10 @@ _MOST_BUFFERS = 32
 """Of a kernel, in IREE's runtime."""
 
 _DONATED = "iree.abi.output"
-_BARRIER = "iree_tensor_ext.compute_barrier.start"
 _RESHAPES = ("tensor.collapse_shape", "tensor.expand_shape")
 
 #: Beginnings of the names of operations that have no effects.
-_PURE = ("arith.", "linalg.", "math.", "tensor.", _BARRIER)
+_PURE = ("arith.", "linalg.", "math.", "tensor.", BARRIER)
 
 At: TypeAlias = tuple[str, ...]
 """Which loop runs along each dimension of a tensor that has more than one element: ``n``, ``k`` or ``b``."""
@@ -115,7 +114,7 @@ def _step_back(value: ir.Value, at: At) -> tuple[ir.Value, At] | None:
     if op is None:
         return None
     source = op.operands[0] if len(op.operands) else None
-    if op.name == _BARRIER or (op.name in _RESHAPES and _sizes(source) == _sizes(value)):
+    if op.name == BARRIER or (op.name in _RESHAPES and _sizes(source) == _sizes(value)):
         return source, at
     if op.name == "linalg.transpose":
         order = list(ir.DenseI64ArrayAttr(op.attributes["permutation"]))
