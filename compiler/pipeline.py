@@ -34,6 +34,7 @@ from .passes.fuse_batch_norm_grad import FuseBatchNormGrad
 from .passes.fuse_weight_update import FuseWeightUpdate
 from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.prune_backward import PruneBackward
+from .passes.prune_positions import PrunePositions
 from .passes.raise_gradients import RaiseGradients
 from .passes.rematerialize import Rematerialize
 from .passes.schedule_updates import ScheduleUpdates
@@ -67,7 +68,7 @@ def masked(scheme: Scheme) -> list[PipelineStage]:
 
 def pruned() -> list[PipelineStage]:
     """The stages from there to ``--emit=pruned``."""
-    return [PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
+    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
 
 
 def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:

@@ -22,6 +22,7 @@ _REGISTRY = {
     "sparsebp-fuse-weight-update": "fuse_weight_update:FuseWeightUpdate",
     "sparsebp-materialize-state": "materialize_state:MaterializeState",
     "sparsebp-prune-backward": "prune_backward:PruneBackward",
+    "sparsebp-prune-positions": "prune_positions:PrunePositions",
     "sparsebp-raise-gradients": "raise_gradients:RaiseGradients",
     "sparsebp-rematerialize": "rematerialize:Rematerialize",
     "sparsebp-schedule-updates": "schedule_updates:ScheduleUpdates",

@@ -17,9 +17,7 @@ from pock.dialects.types import is_vtensor
 
 from .base import Pass, fail_at
 from .simplify import Simplify, erase_unused
-from .sinking import select, sink
-
-SELECTION = "sparsebp.select_channels"
+from .sinking import SELECTION, select, sink_to_the_end
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class PruneBackward(Pass):
         _mask_updates(module)
         step = step_of(module)
         erase_unused(step)
-        while _sink_to_the_end(step):
+        while sink_to_the_end(step):
             # What a smaller gradient no longer needs is no user of other values: they may be sliced now.
             erase_unused(step)
         Simplify().apply(module)
@@ -85,53 +83,6 @@ def _slice(update: Any, mask: Mask, dimensions: list[str]) -> None:
     gradient = update.operation.operands[0]
     update.operation.operands[0] = select(TorchBuilder(update), gradient, mask.axis(dimensions), mask)
     update.operation.attributes["mask"] = mask.to_attr()
-
-
-# -- sinking ------------------------------------------------------------------------------------
-
-
-def _sink_to_the_end(step: Any) -> bool:
-    """Move selections as deep as they go. False if they are there already."""
-    moved = False
-    while _sink_all(operations(step, SELECTION)):
-        moved = True
-    return moved
-
-
-def _sink_all(selections: list[Any]) -> bool:
-    """Move each selection to the operands of what it selects from. False if none can be moved."""
-    by_source: dict[ir.Value, list[Any]] = {}
-    for op in selections:
-        by_source.setdefault(op.operation.operands[0], []).append(op)
-    moved = [_sink(source, twins) for source, twins in by_source.items()]
-    return any(moved)
-
-
-def _sink(source: ir.Value, selections: list[Any]) -> bool:
-    """Move the selections of ``source`` to the operands of its producer if they are one and the same.
-
-    A value with other users is computed anyway: selecting from it is all that can be saved.
-    """
-    producer = defining_op(source)
-    axis, mask = _selected(selections[0])
-    # Parameters may call one dimension by different names.
-    same = all((a, m.positions()) == (axis, mask.positions()) for a, m in map(_selected, selections))
-    if producer is None or not same or len(list(source.uses)) > len(selections):
-        return False
-    value = sink(producer, axis, mask)
-    if value is None:
-        return False
-    for op in selections:
-        op.operation.results[0].replace_all_uses_with(value)
-        op.operation.erase()
-    producer.operation.erase()
-    return True
-
-
-def _selected(op: Any) -> tuple[int, Mask]:
-    """Axis and mask of a selection."""
-    attributes = op.operation.attributes
-    return ir.IntegerAttr(attributes["axis"]).value, Mask.from_attr(attributes["mask"])
 
 
 # -- hoisting -----------------------------------------------------------------------------------

@@ -16,9 +16,12 @@ from typing import Any
 from torch_mlir import ir
 
 from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op
+from pock.compiler.analysis.positions import Positions
+from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, operations
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import NotAStaticTensor, element_of, shape_of, vtensor
+
+SELECTION = "sparsebp.select_channels"
 
 
 def select(builder: TorchBuilder, value: ir.Value, axis: int, mask: Mask) -> ir.Value:
@@ -29,7 +32,7 @@ def select(builder: TorchBuilder, value: ir.Value, axis: int, mask: Mask) -> ir.
     shape[axis] = mask.count()
     attributes = {"axis": _i64(axis), "mask": mask.to_attr()}
     result = vtensor(shape, element_of(value.type))
-    selected: ir.Value = builder.create("sparsebp.select_channels", [value], [result], attributes)
+    selected: ir.Value = builder.create(SELECTION, [value], [result], attributes)
     return selected
 
 
@@ -46,6 +49,51 @@ def sink(producer: Any, axis: int, mask: Mask) -> ir.Value | None:
         return rule(_Sink(producer, axis, mask, TorchBuilder(producer)))
     except (NotConstant, NotAStaticTensor):
         return None  # a shape or an argument is not known before run time
+
+
+def sink_to_the_end(step: Any) -> bool:
+    """Move selections as deep as they go. False if they are there already."""
+    moved = False
+    while _sink_all(operations(step, SELECTION)):
+        moved = True
+    return moved
+
+
+def _sink_all(selections: list[Any]) -> bool:
+    """Move each selection to the operands of what it selects from. False if none can be moved."""
+    by_source: dict[ir.Value, list[Any]] = {}
+    for op in selections:
+        by_source.setdefault(op.operation.operands[0], []).append(op)
+    # Backwards: what a selection selects from may be a selection itself, which is gone once it has moved.
+    moved = [_sink_from(source, twins) for source, twins in reversed(by_source.items())]
+    return any(moved)
+
+
+def _sink_from(source: ir.Value, selections: list[Any]) -> bool:
+    """Move the selections of ``source`` to the operands of its producer if they are one and the same.
+
+    A value with other users is computed anyway: selecting from it is all that can be saved.
+    """
+    producer = defining_op(source)
+    axis, mask = selected(selections[0])
+    # Parameters may call one dimension by different names.
+    same = all((a, m.positions()) == (axis, mask.positions()) for a, m in map(selected, selections))
+    if producer is None or not same or len(list(source.uses)) > len(selections):
+        return False
+    value = sink(producer, axis, mask)
+    if value is None:
+        return False
+    for op in selections:
+        op.operation.results[0].replace_all_uses_with(value)
+        op.operation.erase()
+    producer.operation.erase()
+    return True
+
+
+def selected(op: Any) -> tuple[int, Mask]:
+    """Axis and mask of a selection."""
+    attributes = op.operation.attributes
+    return ir.IntegerAttr(attributes["axis"]).value, Mask.from_attr(attributes["mask"])
 
 
 def _i64(value: int) -> ir.Attribute:
@@ -145,13 +193,18 @@ def _t(sink: _Sink) -> ir.Value:
 
 
 def _view(sink: _Sink) -> ir.Value | None:
-    """A view keeps the selected dimension where one of the same size stands before the same elements."""
+    """A view selects along a dimension that is the same, or was merged of others, or was split."""
     source, result = sink.shape(0), sink.result_shape()
     before = prod(result[: sink.axis])
     for axis, size in enumerate(source):
         if size == result[sink.axis] and prod(source[:axis]) == before:
             return sink.builder.view(sink.select(0, axis), sink.selected_shape())
-    return None
+    found = Positions.of(result, sink.axis, sink.mask.positions()).along(source)
+    if found is None:
+        return None
+    axis, chosen = found
+    mask = Mask.channels(sink.mask.dimension, chosen, source[axis])
+    return sink.builder.view(sink.select(0, axis, mask), sink.selected_shape())
 
 
 def _unsqueeze(sink: _Sink) -> ir.Value:
@@ -254,6 +307,20 @@ def _reduction(sink: _Sink) -> ir.Value:
     return sink.rebuild([sink.select(0, axis), *sink.operands[1:]])
 
 
+def _along_dimension(sink: _Sink) -> ir.Value | None:
+    """What is computed along one dimension, as a softmax is: of each selected row of its own."""
+    if sink.axis == sink.dimension(1, len(sink.shape(0))):
+        return None
+    return sink.rebuild([sink.select(0, sink.axis), *sink.operands[1:]])
+
+
+def _reduction_of_one(sink: _Sink) -> ir.Value:
+    """Over one dimension, which is not the selected one."""
+    reduced = sink.dimension(1, len(sink.shape(0)))
+    axis = sink.axis if constant(sink.operand(2)) else sink.axis + (sink.axis >= reduced)
+    return sink.rebuild([sink.select(0, axis), *sink.operands[1:]])
+
+
 def _elementwise(sink: _Sink) -> ir.Value:
     """Element by element with broadcasting: an operand that is broadcast stays as it is."""
     rank, operands = len(sink.result_shape()), sink.operands
@@ -291,12 +358,9 @@ def _conv_weight_grad(sink: _Sink) -> ir.Value | None:
 
 def _select_in_groups(sink: _Sink, groups: int) -> ir.Value:
     """The selected input channels of every group."""
-    if groups == 1:
-        return sink.select(1, 1)
-    batch, channels, *size = sink.shape(1)
-    grouped = sink.builder.view(sink.operand(1), [batch, groups, channels // groups, *size])
-    selected = select(sink.builder, grouped, 2, sink.mask)
-    return sink.builder.view(selected, [batch, groups * sink.mask.count(), *size])
+    channels = sink.shape(1)[1]
+    chosen = [g * channels // groups + p for g in range(groups) for p in sink.mask.positions()]
+    return sink.select(1, 1, Mask.channels(sink.mask.dimension, chosen, channels))
 
 
 def _whole_groups(mask: Mask, per_group: int) -> list[int] | None:
@@ -356,7 +420,11 @@ _RULES: dict[str, Callable[[_Sink], ir.Value | None]] = {
     "sparsebp.embedding_grad": _embedding_grad,
     "sparsebp.max_pool_argmax": _pool,
     "sparsebp.max_pool_grad": _pool,
+    "torch.aten._log_softmax": _along_dimension,
+    "torch.aten._softmax": _along_dimension,
     "torch.aten._unsafe_view": _view,
+    "torch.aten.all.dim": _reduction_of_one,
+    "torch.aten.any.dim": _reduction_of_one,
     "torch.aten.bmm": _matmul,
     "torch.aten.cat": _cat,
     "torch.aten.constant_pad_nd": _pad,

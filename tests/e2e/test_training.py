@@ -54,6 +54,12 @@ _TASKS: dict[str, Callable[[], TrainingTask]] = {
         (torch.tensor([0, 1, 2]),),
         F.cross_entropy,
     ),
+    "first-token": lambda: TrainingTask(
+        zoo.FirstToken(),
+        (torch.arange(31)[:24].view(3, 8) + 7,),
+        (torch.tensor([0, 1, 2]),),
+        F.cross_entropy,
+    ),
     # Large enough for copies, panels and a search of the table of embeddings.
     "wide-transformer": lambda: TrainingTask(
         zoo.Transformer(vocabulary=1100, width=128, layers=1),
@@ -128,6 +134,7 @@ _CASES = [
     *(("conv-frozen", name, scheme) for name, scheme in _CONV_SCHEMES.items()),
     *(("conv-train", name, _CONV_SCHEMES[name]) for name in ("full", "ratio")),
     *(("transformer", name, scheme) for name, scheme in _TRANSFORMER_SCHEMES.items()),
+    *(("first-token", name, scheme) for name, scheme in _TRANSFORMER_SCHEMES.items()),
     ("wide-transformer", "full", Scheme.full()),
     ("wide-transformer", "sparse", _rules(("layers.0.fc?.weight", {"channels": 0.5}), ("head.*", "full"))),
     ("wide-conv", "full", Scheme.full()),

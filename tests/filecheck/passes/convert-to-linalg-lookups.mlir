@@ -9,7 +9,18 @@ func.func @range(%x: !torch.vtensor<[2,4,8],f32>) -> !torch.vtensor<[2,2,8],f32>
   return %y : !torch.vtensor<[2,2,8],f32>
 }
 
-// A list of channels is a gather.
+// So it is of channels that are adjacent in every so many: here the second of three, twice.
+// CHECK-LABEL: func.func @periods
+// CHECK: %[[X:.*]] = tensor.expand_shape %{{.*}} : tensor<2x6x8xf32> into tensor<2x2x3x8xf32>
+// CHECK: %[[S:.*]] = tensor.extract_slice %[[X]][0, 0, 1, 0] [2, 2, 1, 8] [1, 1, 1, 1] : tensor<2x2x3x8xf32> to tensor<2x2x1x8xf32>
+// CHECK: tensor.collapse_shape %[[S]] {{.*}} into tensor<2x2x8xf32>
+// CHECK-NOT: linalg.generic
+func.func @periods(%x: !torch.vtensor<[2,6,8],f32>) -> !torch.vtensor<[2,2,8],f32> {
+  %y = "sparsebp.select_channels"(%x) {axis = 1 : i64, mask = #sparsebp.mask<"list", "c", array<i64: 1, 4>>} : (!torch.vtensor<[2,6,8],f32>) -> !torch.vtensor<[2,2,8],f32>
+  return %y : !torch.vtensor<[2,2,8],f32>
+}
+
+// Another list of channels is a gather.
 // CHECK-LABEL: func.func @list
 // CHECK-DAG: dense<[0, 3]> : tensor<2xi32>
 // CHECK: linalg.generic

@@ -102,17 +102,15 @@ func.func @step(%x: !torch.vtensor<[2,8,8,8],f32>, %loss: !torch.vtensor<[2,6,8,
 
 "sparsebp.parameter"() {sym_name = "w", type = tensor<4x3x3x3xf32>, dimensions = ["output_channels", "input_channels", "kernel_h", "kernel_w"], role = "parameter", mask = #sparsebp.mask<"range", "input_channels", array<i64: 1, 2>>} : () -> ()
 
-// A selection of the input channels of each group moves with the view of the activation as groups.
+// A selection of the input channels of each group stands behind the activation.
 // CHECK-LABEL: func.func @step
 func.func @step(%x: !torch.vtensor<[2,6,8,8],f32>, %g: !torch.vtensor<[2,4,8,8],f32>) -> !torch.vtensor<[2,6,8,8],f32> {
   // CHECK: %[[A:.*]] = torch.aten.relu %arg0
-  // CHECK-NEXT: %[[V:.*]] = torch.aten.view %[[A]], %{{.*}} -> !torch.vtensor<[2,2,3,8,8],f32>
-  // CHECK-NEXT: %[[S:.*]] = "sparsebp.select_channels"(%[[V]]) {axis = 2
+  // CHECK-NEXT: %[[S:.*]] = "sparsebp.select_channels"(%[[A]]) {axis = 1 : i64, mask = #sparsebp.mask<"list", "input_channels", array<i64: 1, 4>>}
   // CHECK-NEXT: %[[Y:.*]] = torch.aten.neg %[[A]]
   %a = torch.aten.relu %x : !torch.vtensor<[2,6,8,8],f32> -> !torch.vtensor<[2,6,8,8],f32>
   %y = torch.aten.neg %a : !torch.vtensor<[2,6,8,8],f32> -> !torch.vtensor<[2,6,8,8],f32>
-  // CHECK: %[[B:.*]] = torch.aten.view %[[S]], %{{.*}} -> !torch.vtensor<[2,2,8,8],f32>
-  // CHECK: "sparsebp.conv_weight_grad"(%arg1, %[[B]])
+  // CHECK: "sparsebp.conv_weight_grad"(%arg1, %[[S]])
   %dw = "sparsebp.conv_weight_grad"(%g, %a) {groups = 2 : i64, stride = array<i64: 1, 1>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[2,4,8,8],f32>, !torch.vtensor<[2,6,8,8],f32>) -> !torch.vtensor<[4,3,3,3],f32>
   "sparsebp.update"(%dw) {symbol = @w, mask = #sparsebp.mask<"full", "", array<i64>>} : (!torch.vtensor<[4,3,3,3],f32>) -> ()
   return %y : !torch.vtensor<[2,6,8,8],f32>
