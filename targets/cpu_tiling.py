@@ -19,12 +19,19 @@ f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one; other 
 | 8 x 1000 x 1280 | m, k | n, k | 0.42 | 0.27 | 0.69 |
 
 What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no rows of a tile are cut off
-at the end (then it takes three times as long); and where rows of an operand lie far apart, a block
-of the reduction that fits the cache is finished for all tiles of a workgroup before the next.
+at the end (then it takes three times as long); where rows of an operand lie far apart, a block
+of the reduction that fits the cache is finished for all tiles of a workgroup before the next; and all
+workers are busy until the end. IREE's runtime hands out eight workgroups at a time where there are eight
+or more for each worker, and else one: of 24, one of two workers gets 16 and the other 8. So where a loop
+is cut into workgroups, what that costs is weighed against what narrow workgroups cost, which read operands
+again and again. Sums over rows are cut for one worker: in halves of rows, a matrix took 1.0 to 1.6 times as
+long to read.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import product
+from statistics import fmean
 
 from .loops import LoopNest, Tiling, plain
 
@@ -37,8 +44,24 @@ _KEPT = 64 * 64
 #: Elements of the largest vector that IREE takes.
 _MOST_KEPT = (32 * 1024 - 1) // 4
 
+#: Elements of the largest tile that a workgroup computes and does not keep.
+_NOT_KEPT = 128 * 256
+
 #: Elements of a right operand of which no rows displace others in a cache of 2 MiB.
 _CACHED = 1 << 20
+
+#: How many workers there may be; a program does not know.
+_WORKERS = (1, 2, 4)
+
+#: Workgroups that IREE's runtime hands to a worker at once where there are as many or more for each.
+_CLAIMED = 8
+
+#: Of so many rows, a workgroup needs as long for reading as for multiplying; where these are columns
+#: of what it reads; and of so many columns. Fitted to spans of 16 to 512 rows and 16 to 256 columns.
+_HALF_ROWS, _HALF_FAR_ROWS, _HALF_COLUMNS = 8, 32, 2
+
+#: Rows of a workgroup of which more would make it no faster, and the most.
+_ENOUGH_ROWS, _MOST_ROWS = 128, 192
 
 #: Steps of a reduction that are unrolled.
 _UNROLLED = 4
@@ -70,9 +93,51 @@ def _divisor(size: int, candidates: Iterable[int]) -> int:
     return next((n for n in candidates if size % n == 0), 1)
 
 
+def _multiples(size: int, unit: int, most: int) -> Iterator[int]:
+    """The multiples of ``unit`` up to ``most`` that divide ``size``, as ``unit`` does; the largest first."""
+    return (n for n in range(max(most // unit, 1) * unit, 0, -unit) if size % n == 0)
+
+
 def _largest(size: int, unit: int, most: int) -> int:
     """The largest multiple of ``unit`` up to ``most`` that divides ``size``, which ``unit`` does."""
-    return _divisor(size, (n for n in range(max(most // unit, 1) * unit, 0, -unit)))
+    return next(_multiples(size, unit, most))
+
+
+def _longest(workgroups: int, workers: int) -> int:
+    """How many of ``workgroups`` the busiest of ``workers`` gets, each taking more when it has none left."""
+    taken = _CLAIMED if workgroups >= _CLAIMED * workers else 1
+    times, rest = divmod(workgroups, taken)
+    rounds, more = divmod(times, workers)
+    return rounds * taken + (taken if more else rest)
+
+
+def _imbalance(workgroups: int) -> float:
+    """How many times as long ``workgroups`` take as if all workers were busy until the end.
+
+    That is the mean of ``_WORKERS``: 1 where all have as much to do, and 7/3 of a single workgroup.
+    """
+    return fmean(workers * _longest(workgroups, workers) / workgroups for workers in _WORKERS)
+
+
+def _balanced(spans: Iterable[int], size: int) -> int:
+    """Of ``spans`` that divide ``size``, the first whose workgroups keep workers busiest."""
+    return min(spans, key=lambda span: _imbalance(size // span))
+
+
+def _fastest(
+    spans: Iterable[tuple[int, ...]], sizes: tuple[int, ...], batch: int, half: int
+) -> tuple[int, ...]:
+    """Of ``spans`` of rows, columns and panels, the first that takes the least time for a batch of ``sizes``.
+
+    ``half`` is of how many rows a workgroup needs as long for reading as for multiplying.
+    """
+
+    def time(span: tuple[int, ...]) -> float:
+        rows, columns = min(span[0], _ENOUGH_ROWS), math.prod(span[1:])
+        workgroups = math.prod(-(-size // part) for size, part in zip(sizes, span, strict=True))
+        return (1 + half / rows) * (1 + _HALF_COLUMNS / columns) * _imbalance(batch * workgroups)
+
+    return min(spans, key=time)
 
 
 def _product(nest: LoopNest, lanes: int) -> Tiling | None:
@@ -102,20 +167,32 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
         tile_n = 2 * lanes if sizes[n] > 2 * lanes else lanes
     loops = range(len(sizes))
     one = {d: 1 for d in output if d not in (m, n)}
+    batch = math.prod(sizes[d] for d in one if d not in panels)
     far = left[-1] != k
     whole = sizes[n] % tile_n == 0
-    if sizes[k] >= 512 and (far or (not panels and sizes[k] * sizes[n] >= _CACHED)):
+    blocked = sizes[k] >= 512 and (far or (not panels and sizes[k] * sizes[n] >= _CACHED))
+    if blocked:
         block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far else (256, 64))
-        span_n = _largest(sizes[n], tile_n, 64) if whole else tile_n
-        span_m = _largest(sizes[m], tile_m, min(_KEPT // span_n, 64 if panels else 128))
-        most = _MOST_KEPT // (span_m * span_n)
+        most, most_n, most_panels = _MOST_KEPT, 64, 3
+        widest = _largest(sizes[n], tile_n, most_n) if whole else tile_n
+        most_m = min(_KEPT // widest, 64 if panels else 128)
     else:
         block = 1
-        span_n = _largest(sizes[n], tile_n, 64 if sizes[k] > 1024 else 256) if whole else 4 * tile_n
-        span_m = _largest(sizes[m], tile_m, 128)
-        most = 2
-    for panel in panels:
-        one[panel] = _divisor(sizes[panel], range(min(most, 3), 0, -1))
+        most, most_n, most_panels = _NOT_KEPT, 64 if sizes[k] > 1024 else 256, 2
+        most_m = _MOST_ROWS
+    spans = product(
+        # More rows than are enough are only for the sake of balance.
+        sorted(_multiples(sizes[m], tile_m, most_m), key=_ENOUGH_ROWS.__lt__),
+        _multiples(sizes[n], tile_n, most_n) if whole else [tile_n if blocked else 4 * tile_n],
+        *(_multiples(sizes[panel], 1, most_panels) for panel in panels),
+    )
+    span_m, span_n, *span_panels = _fastest(
+        (span for span in spans if math.prod(span) <= most),
+        tuple(sizes[d] for d in (m, n, *panels)),
+        batch,
+        _HALF_FAR_ROWS if blocked and far else _HALF_ROWS,
+    )
+    one.update(zip(panels, span_panels, strict=True))
     tiles = {**dict.fromkeys(one, 1), m: tile_m, n: tile_n}
     config = [
         ("distribution", {**one, m: span_m, n: span_n}),
@@ -151,7 +228,11 @@ def _few_rows(nest: LoopNest, lanes: int) -> Tiling | None:
         unrolled = _divisor(sizes[k], (_UNROLLED, 1))
     if not tile_m or tile_n == 1 or (right == (n, k) and unrolled == 1):
         return None
-    span = _largest(sizes[n], tile_n, 64 if right == (n, k) else 512)
+    if right == (n, k):
+        # However few rows of the matrix a workgroup has, it reads them whole.
+        span = _balanced(_multiples(sizes[n], tile_n, 64), sizes[n] * (rows // tile_m))
+    else:
+        span = _largest(sizes[n], tile_n, 512)
     one = {d: 1 for d in output if d != n}
     m = dict.fromkeys(wide[:-1], tile_m)
     config = [
@@ -223,8 +304,10 @@ def _convolution(nest: LoopNest, lanes: int) -> Tiling | None:
         return None
     unrolled = _divisor(sizes[c], (_UNROLLED, 3))
     one = {output[0]: 1, output[1]: 1}
-    rows = _largest(sizes[output[1]], 1, 8)
     span = _largest(sizes[f], tile_f, 64)
+    # However few rows a workgroup has, it is as fast.
+    count = sizes[output[0]] * sizes[output[1]] * (sizes[f] // span)
+    rows = _balanced(_multiples(sizes[output[1]], 1, 8), count)
     config = [
         ("distribution", {output[0]: 1, output[1]: rows, w: sizes[w], f: span}),
         ("vector_common_parallel", {**one, w: tile_w, f: tile_f}),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pock.targets import get_target
-from pock.targets.cpu_tiling import tiling
+from pock.targets.cpu_tiling import _imbalance, _longest, tiling
 from pock.targets.loops import LoopNest, Subscript, Tiling, plain
 
 VECTOR_LIMIT = 32 * 1024
@@ -79,7 +79,7 @@ def test_a_reduction_over_a_large_operand_is_blocked_and_the_workgroups_tile_bou
 def test_a_long_reduction_of_what_stays_in_the_cache_is_not_blocked() -> None:
     found = tiles(nest("m k, k n -> m n", m=1024, n=384, k=1536))
     assert found is not None and "cache_reduction" not in found
-    assert found["distribution"] == [128, 64, 0]
+    assert found["distribution"] == [128, 32, 0]
 
 
 def test_two_panels_are_read_from_beginning_to_end() -> None:
@@ -135,8 +135,8 @@ def test_a_row_times_a_matrix_keeps_eight_vectors_of_the_result() -> None:
 
 @pytest.mark.parametrize(("rows", "tile"), [(1, 1), (7, 7), (8, 8), (12, 6), (16, 8)])
 def test_a_few_rows_times_a_transposed_matrix_are_multiplied_by_squares_of_it(rows: int, tile: int) -> None:
-    assert tiles(nest("m k, n k -> m n", m=rows, n=1000, k=1280)) == {
-        "distribution": [tile, 40, 0],
+    assert tiles(nest("m k, n k -> m n", m=rows, n=1024, k=1280)) == {
+        "distribution": [tile, 64, 0],
         "vector_common_parallel": [tile, 8, 0],
         "vector_reduction": [0, 0, 8],
     }
@@ -233,6 +233,74 @@ def test_arithmetic_on_a_transposed_tensor_is_done_by_squares() -> None:
 )
 def test_other_arithmetic_is_left_to_iree(loops: LoopNest) -> None:
     assert tiling(loops, 64) is None
+
+
+# -- how many workgroups there are -------------------------------------------------------------
+
+
+@given(st.integers(1, 300), st.integers(1, 9))
+def test_workers_take_eight_workgroups_where_there_are_eight_for_each_and_else_one(
+    workgroups: int, workers: int
+) -> None:
+    taken = 1 if workgroups < 8 * workers else 8
+    done, left = [0] * workers, workgroups
+    while left:
+        done[done.index(min(done))] += min(taken, left)
+        left -= min(taken, left)
+    assert _longest(workgroups, workers) == max(done)
+
+
+@pytest.mark.parametrize(
+    ("workgroups", "two", "four"),
+    [
+        (1, 2, 4),
+        (3, 4 / 3, 4 / 3),
+        (4, 1, 1),
+        (24, 4 / 3, 1),
+        (48, 1, 4 / 3),
+        (64, 1, 1),
+        (72, 10 / 9, 4 / 3),
+    ],
+)
+def test_the_imbalance_is_the_mean_of_one_two_and_four_workers(
+    workgroups: int, two: float, four: float
+) -> None:
+    assert _imbalance(workgroups) == pytest.approx((1 + two + four) / 3)
+
+
+def workgroups(loops: LoopNest) -> int:
+    found = tiles(loops)
+    assert found is not None
+    spans = zip(loops.sizes, found["distribution"], strict=True)
+    return math.prod(-(-size // span) for size, span in spans if span)
+
+
+@pytest.mark.parametrize(
+    ("loops", "count"),
+    [
+        (nest("m k, k n -> m n", m=1536, n=384, k=1024), 32),  # not 24, as with 128 rows
+        (nest("m k, p k l -> m p l", m=384, p=48, l=32, k=1024), 96),  # not 72
+        (nest("m k, p k l -> m p l", m=1408, p=16, l=32, k=1024), 64),  # not 88
+        (nest("m k, k n -> m n", m=128, n=160, k=960), 4),  # not 1
+        (nest("k m, k n -> m n", m=96, n=16, k=32768), 2),  # not 1; of 4, rows were too short
+        (nest("m k, n k -> m n", m=8, n=1000, k=1280), 125),  # not 25
+        (nest("n h+a w+b c, a b c f -> n h w f", n=1, h=28, w=28, f=64, a=3, b=3, c=64), 4),
+        (nest("n h+a w+b c, a b c f -> n h w f", n=3, h=8, w=8, f=64, a=3, b=3, c=64), 12),  # not 3
+        # Workgroups that are large enough for all to be busy are not made smaller.
+        (nest("m k, k n -> m n", m=1024, n=512, k=512), 16),
+        (nest("b m k, b k n -> b m n", b=64, m=128, n=128, k=64), 64),
+        # Two panels that are read once more cost as much as they gain.
+        (nest("m k, p k l -> m p l", m=512, p=44, l=32, k=1024), 88),
+    ],
+)
+def test_there_are_as_many_workgroups_as_keep_workers_busy(loops: LoopNest, count: int) -> None:
+    assert workgroups(loops) == count
+
+
+def test_more_rows_than_enough_are_taken_for_the_sake_of_balance_only() -> None:
+    for m, rows in ((1536, 128), (1408, 176), (4224, 176), (640, 160)):
+        found = tiles(nest("m k, p k l -> m p l", m=m, p=16, l=32, k=256))
+        assert found is not None and found["distribution"] == [rows, 2, 32, 0], m
 
 
 def test_the_attribute_is_one_that_iree_reads() -> None:
