@@ -114,9 +114,9 @@ def _put(op: Any) -> Condensed | None:
     axis = wide[0] + len(shape) - len(at)
     position = constant(compared.operation.operands[1])
     source = _unexpanded(x, axis - (len(shape) - len(shape_of(x.type))))
-    if source is None or not 0 <= position < shape[axis] or shape[axis] != at[wide[0]]:
+    if source is None or position not in range(shape[axis]) or shape[axis] != at[wide[0]]:
         return None
-    return Condensed(source, axis, (position,))
+    return Condensed(source, axis, (int(position),))
 
 
 def _counts(value: ir.Value) -> bool:

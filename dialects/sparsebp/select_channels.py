@@ -16,7 +16,7 @@ class SelectChannelsOp(Operation, name="select_channels", traits=[Pure]):
     """The channels that a range or list mask keeps, along dimension ``axis`` of ``input``.
 
     ``sparsebp-prune-backward`` puts it behind a masked gradient and sinks it towards the saved
-    activations.
+    activations; ``sparsebp-prune-positions`` does so with slices, whose positions are its channels.
     """
 
     input: Operand[Any]
