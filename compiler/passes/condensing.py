@@ -14,11 +14,20 @@ from typing import Any
 from torch_mlir import ir
 
 from pock.compiler.analysis.positions import Positions
-from pock.compiler.torch_ir import DTYPE_CODE, NotConstant, TorchBuilder, constant, defining_op, is_constant
+from pock.compiler.torch_ir import (
+    DTYPE_CODE,
+    PERMUTATIONS,
+    NotConstant,
+    TorchBuilder,
+    constant,
+    defining_op,
+    is_constant,
+    permutation,
+)
 from pock.dialects.sparsebp import Mask
-from pock.dialects.types import NotAStaticTensor, element_of, is_vtensor, shape_of, vtensor
+from pock.dialects.types import NotAStaticTensor, element_of, is_vtensor, shape_of
 
-from .sinking import select
+from .sinking import rebuilt, select
 
 POSITIONS = "positions"
 """The name of the dimension in masks, which is none of a parameter's."""
@@ -190,14 +199,7 @@ class _Op:
 
     def rebuild(self, operands: Sequence[ir.Value], shape: Sequence[int]) -> ir.Value:
         """The operation again, on other operands, with a result of ``shape``."""
-        operation = self.op.operation
-        kept = {
-            operation.attributes[i].name: operation.attributes[i].attr
-            for i in range(len(operation.attributes))
-        }
-        result = vtensor(shape, element_of(operation.results[0].type))
-        value: ir.Value = self.builder.create(operation.name, operands, [result], kept)
-        return value
+        return rebuilt(self.builder, self.op, operands, shape)
 
     def shrunk(self, axis: int, chosen: Sequence[int]) -> list[int]:
         """The result's shape with only the ``chosen`` positions of ``axis``."""
@@ -288,20 +290,11 @@ def _view(o: _Op) -> Condensed | None:
 
 
 def _permute(o: _Op) -> Condensed | None:
-    c = o.condensed(0)
-    if c is None:
+    c, result = o.condensed(0), o.op.operation.results[0]
+    source, order = permutation(result)
+    if c is None or source == result:
         return None
-    order = [d % len(o.shape) for d in constant(o.operands[1])]
     axis = order.index(c.axis)
-    return c.at(axis, o.rebuild([c.value, o.operands[1]], o.shrunk(axis, c.chosen)))
-
-
-def _transpose(o: _Op) -> Condensed | None:
-    c, rank = o.condensed(0), len(o.shape)
-    if c is None:
-        return None
-    a, b = (constant(d) % rank for d in o.operands[1:]) if len(o.operands) == 3 else (0, rank - 1)
-    axis = {a: b, b: a}.get(c.axis, c.axis)
     return c.at(axis, o.rebuild([c.value, *o.operands[1:]], o.shrunk(axis, c.chosen)))
 
 
@@ -343,14 +336,12 @@ _RULES: dict[str, Callable[[_Op], Condensed | ir.Value | None]] = {
     "torch.aten.mul.Scalar": _of_first,
     "torch.aten.mul.Tensor": _mul,
     "torch.aten.neg": _of_first,
-    "torch.aten.permute": _permute,
     "torch.aten.squeeze.dim": _view,
     "torch.aten.sub.Tensor": _add,
     "torch.aten.sum.dim_IntList": _sum,
-    "torch.aten.t": _transpose,
-    "torch.aten.transpose.int": _transpose,
     "torch.aten.where.self": _where,
     "torch.prims.convert_element_type": _of_first,
+    **dict.fromkeys(PERMUTATIONS, _permute),
     **dict.fromkeys(PRODUCTS, _product),
     **dict.fromkeys(_VIEWS, _view),
 }

@@ -107,19 +107,13 @@ def _replace(found: Sequence[tuple[Any, Condensed | ir.Value]]) -> None:
 def _select_all(function: Any) -> None:
     """Make slices selections where nothing else of what they are taken from is used."""
     for op in operations(function):
-        if op.operation.name in _SLICES and _only_these(op):
-            _select(op)
-
-
-def _only_these(op: Any) -> bool:
-    """Whether what a slice is taken from is computed, and all that use it take the same slice."""
-    source = op.operation.operands[0]
-    own = _taken(op)
-    return (
-        own is not None
-        and defining_op(source) is not None
-        and all(_taken(use.owner) == own for use in source.uses)
-    )
+        taken = _taken(op) if op.operation.name in _SLICES else None
+        if taken is None:
+            continue
+        # Of an argument or what is needed whole, nothing is saved.
+        source = op.operation.operands[0]
+        if defining_op(source) is not None and all(_taken(use.owner) == taken for use in source.uses):
+            _select(op, *taken)
 
 
 def _taken(op: Any) -> tuple[int, tuple[int, ...]] | None:
@@ -141,12 +135,9 @@ def _taken(op: Any) -> tuple[int, tuple[int, ...]] | None:
     return (axis, chosen) if 0 < len(chosen) < len(within) else None
 
 
-def _select(op: Any) -> None:
+def _select(op: Any, axis: int, chosen: tuple[int, ...]) -> None:
+    """Make a slice a selection."""
     source, result = op.operation.operands[0], op.operation.results[0]
-    taken = _taken(op)
-    if taken is None:
-        return
-    axis, chosen = taken
     builder = TorchBuilder(op)
     value = select(builder, source, axis, Mask.channels(POSITIONS, chosen, shape_of(source.type)[axis]))
     if shape_of(value.type) != shape_of(result.type):

@@ -36,6 +36,21 @@ def select(builder: TorchBuilder, value: ir.Value, axis: int, mask: Mask) -> ir.
     return selected
 
 
+def rebuilt(
+    builder: TorchBuilder,
+    op: Any,
+    operands: Sequence[ir.Value],
+    shape: Sequence[int],
+    attributes: dict[str, ir.Attribute] | None = None,
+) -> ir.Value:
+    """``op`` again, on other operands, with a result of ``shape`` and some attributes exchanged."""
+    given = op.operation.attributes
+    kept = {given[i].name: given[i].attr for i in range(len(given))}
+    result = vtensor(shape, element_of(op.operation.results[0].type))
+    value: ir.Value = builder.create(op.operation.name, operands, [result], {**kept, **(attributes or {})})
+    return value
+
+
 def sink(producer: Any, axis: int, mask: Mask) -> ir.Value | None:
     """What ``mask`` selects along ``axis`` of ``producer``'s result, from selections of its operands.
 
@@ -150,13 +165,7 @@ class _Sink:
         self, operands: Sequence[ir.Value], attributes: dict[str, ir.Attribute] | None = None
     ) -> ir.Value:
         """The producer again, on other operands, giving only the selected channels."""
-        given = self.producer.operation.attributes
-        kept = {given[i].name: given[i].attr for i in range(len(given))}
-        result = vtensor(self.selected_shape(), element_of(self.producer.operation.results[0].type))
-        value: ir.Value = self.builder.create(
-            self.producer.operation.name, operands, [result], {**kept, **(attributes or {})}
-        )
-        return value
+        return rebuilt(self.builder, self.producer, operands, self.selected_shape(), attributes)
 
 
 # -- products -----------------------------------------------------------------------------------
