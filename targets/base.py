@@ -55,8 +55,11 @@ class Target(ABC):
         """Flags that make faster code; a program that IREE cannot compile with them is compiled without."""
         return []
 
-    def tiling(self, nest: LoopNest, vector_bytes: int) -> Tiling | None:
-        """How code for a loop nest is to be generated, or None to leave it to IREE."""
+    def tiling(self, nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | None:
+        """How code for a loop nest is to be generated, or None to leave it to IREE.
+
+        ``alone`` says that one of the target's cores runs all of it.
+        """
         return None
 
     def __str__(self) -> str:

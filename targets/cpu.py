@@ -51,8 +51,8 @@ class CPU(Target):
             flags.append(f"--iree-llvmcpu-target-cpu-features={enabled}")
         return flags
 
-    def tiling(self, nest: LoopNest, vector_bytes: int) -> Tiling | None:
-        return tiling(nest, vector_bytes)
+    def tiling(self, nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | None:
+        return tiling(nest, vector_bytes, alone)
 
     def tuning_flags(self) -> list[str]:
         return [

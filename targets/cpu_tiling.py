@@ -29,7 +29,8 @@ long to read.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
 
@@ -53,15 +54,22 @@ _CACHED = 1 << 20
 #: How many workers there may be; a program does not know.
 _WORKERS = (1, 2, 4)
 
+#: Multiplications below which one worker is done before another has what it needs in its cache.
+_SHARED = 1 << 20
+
 #: Workgroups that IREE's runtime hands to a worker at once where there are as many or more for each.
 _CLAIMED = 8
 
 #: Of so many rows, a workgroup needs as long for reading as for multiplying; where these are columns
-#: of what it reads; and of so many columns. Fitted to spans of 16 to 512 rows and 16 to 256 columns.
-_HALF_ROWS, _HALF_FAR_ROWS, _HALF_COLUMNS = 8, 32, 2
+#: of what it reads; and of so many columns, or where each is read once. Fitted to spans of 16 to 512 rows and
+#: 16 to 256 columns.
+_HALF_ROWS, _HALF_FAR_ROWS, _HALF_COLUMNS, _HALF_ONCE = 8, 32, 2, 16
 
 #: Rows of a workgroup of which more would make it no faster, and the most.
 _ENOUGH_ROWS, _MOST_ROWS = 128, 192
+
+#: Rows of a tile of two vectors, and of narrower ones, in the order of what they gain.
+_TILE_ROWS, _NARROW_TILE_ROWS = (8, 7, 9, 10, 11, 6, 5, 4), (16, 14, 15, 12)
 
 #: Steps of a reduction that are unrolled.
 _UNROLLED = 4
@@ -73,17 +81,20 @@ _ROW_SUMS = 16
 _FEW = 16
 
 
-def tiling(nest: LoopNest, vector_bytes: int) -> Tiling | None:
-    """How to generate code for ``nest`` with vectors of ``vector_bytes``, or None to leave it to IREE."""
-    lanes = max(vector_bytes // 4, 4)
+def tiling(nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | None:
+    """How to generate code for ``nest`` with vectors of ``vector_bytes``, or None to leave it to IREE.
+
+    ``alone`` says that one worker runs all of it.
+    """
+    lanes, workers = max(vector_bytes // 4, 4), (1,) if alone else _WORKERS
     if not nest.reductions:
         return _transposing(nest, lanes)
     if nest.more:
         return _weight_update(nest, lanes)
     return (
-        _product(nest, lanes)
-        or _few_rows(nest, lanes)
-        or _convolution(nest, lanes)
+        _product(nest, lanes, workers)
+        or _few_rows(nest, lanes, workers)
+        or _convolution(nest, lanes, workers)
         or _column_sums(nest, lanes)
     )
 
@@ -111,36 +122,54 @@ def _longest(workgroups: int, workers: int) -> int:
     return rounds * taken + (taken if more else rest)
 
 
-def _imbalance(workgroups: int) -> float:
+def _imbalance(workgroups: int, workers: Iterable[int]) -> float:
     """How many times as long ``workgroups`` take as if all workers were busy until the end.
 
-    That is the mean of ``_WORKERS``: 1 where all have as much to do, and 7/3 of a single workgroup.
+    That is the mean of so many ``workers``: of ``_WORKERS``, 1 where all have as much to do, and 7/3 of a
+    single workgroup.
     """
-    return fmean(workers * _longest(workgroups, workers) / workgroups for workers in _WORKERS)
+    return fmean(each * _longest(workgroups, each) / workgroups for each in workers)
 
 
-def _balanced(spans: Iterable[int], size: int) -> int:
-    """Of ``spans`` that divide ``size``, the first whose workgroups keep workers busiest."""
-    return min(spans, key=lambda span: _imbalance(size // span))
+def _balanced(spans: Iterable[int], size: int, workers: Sequence[int]) -> int:
+    """Of ``spans`` that divide ``size``, the first whose workgroups keep ``workers`` busiest."""
+    return min(spans, key=lambda span: _imbalance(size // span, workers))
 
 
-def _fastest(
-    spans: Iterable[tuple[int, ...]], sizes: tuple[int, ...], batch: int, half: int
-) -> tuple[int, ...]:
-    """Of ``spans`` of rows, columns and panels, the first that takes the least time for a batch of ``sizes``.
+@dataclass(frozen=True)
+class _Columns:
+    """How adjacent columns of a workgroup are computed: in tiles so wide, with ``rest`` columns left over.
 
-    ``half`` is of how many rows a workgroup needs as long for reading as for multiplying.
+    ``time`` is how many times as long they take as in tiles of two vectors.
     """
 
-    def time(span: tuple[int, ...]) -> float:
-        rows, columns = min(span[0], _ENOUGH_ROWS), math.prod(span[1:])
-        workgroups = math.prod(-(-size // part) for size, part in zip(sizes, span, strict=True))
-        return (1 + half / rows) * (1 + _HALF_COLUMNS / columns) * _imbalance(batch * workgroups)
-
-    return min(spans, key=time)
+    tile: int
+    rest: int = 0
+    time: float = 1
 
 
-def _product(nest: LoopNest, lanes: int) -> Tiling | None:
+def _columns(span: int, lanes: int) -> _Columns | None:
+    """The fastest way to compute ``span`` columns, if there is one without odd vectors.
+
+    A tile of one vector or less takes a little longer than half a tile of two: the elements of the other
+    operand, which are repeated in all lanes, are read for it once more. Vectors that are no power of two
+    long are taken apart element by element when they are kept from one step to the next.
+    """
+    ways = []
+    for tile in (2 * lanes, lanes, lanes // 2):
+        count, rest = divmod(span, tile)
+        if count and rest.bit_count() <= 1:
+            each = tile if tile > lanes else lanes + 1
+            ways.append(_Columns(tile, rest, (count * each + (lanes + 1 if rest else 0)) / span))
+    return min(ways, key=lambda way: way.time, default=None)
+
+
+def _tile_rows(rows: int, way: _Columns, lanes: int) -> int:
+    """How many of ``rows`` a tile has."""
+    return _divisor(rows, _TILE_ROWS if way.tile > lanes else (*_NARROW_TILE_ROWS, *_TILE_ROWS))
+
+
+def _product(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | None:
     """Products of matrices, batched or not, whose right operand and result have rows of adjacent elements."""
     if not nest.multiplies or len(nest.inputs) != 2 or len(nest.reductions) != 1:
         return None
@@ -157,53 +186,69 @@ def _product(nest: LoopNest, lanes: int) -> Tiling | None:
     if len(rows) != 1 or len(panels) > 1:
         return None
     m, sizes = rows[0], nest.sizes
-    tile_m = _divisor(sizes[m], (8, 7, 9, 10, 11, 6, 5, 4))
-    if tile_m == 1 or sizes[n] < lanes // 2:
+    if _divisor(sizes[m], _TILE_ROWS) == 1 or sizes[n] < lanes // 2:
         return None
-    # Vectors that are no power of two long are taken apart element by element; a remainder is not.
-    tile_n = _divisor(sizes[n], (2 * lanes, lanes, lanes // 2))
-    unrolled = _UNROLLED if tile_n > 1 and sizes[k] % _UNROLLED == 0 else 1
-    if tile_n == 1:
-        tile_n = 2 * lanes if sizes[n] > 2 * lanes else lanes
-    loops = range(len(sizes))
-    one = {d: 1 for d in output if d not in (m, n)}
-    batch = math.prod(sizes[d] for d in one if d not in panels)
     far = left[-1] != k
-    whole = sizes[n] % tile_n == 0
-    blocked = sizes[k] >= 512 and (far or (not panels and sizes[k] * sizes[n] >= _CACHED))
+    once = sizes[m] <= max(_NARROW_TILE_ROWS)
+    blocked = sizes[k] >= 512 and (far or (not panels and (once or sizes[k] * sizes[n] >= _CACHED)))
     if blocked:
-        block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far else (256, 64))
-        most, most_n, most_panels = _MOST_KEPT, 64, 3
-        widest = _largest(sizes[n], tile_n, most_n) if whole else tile_n
-        most_m = min(_KEPT // widest, 64 if panels else 128)
+        block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far or once else (256, 64))
+        most, most_n, most_panels = _MOST_KEPT, 256 if once else 64, 3
     else:
         block = 1
         most, most_n, most_panels = _NOT_KEPT, 64 if sizes[k] > 1024 else 256, 2
+    # Panels are not cut.
+    widths = [sizes[n]] if panels and sizes[n] <= most_n else _multiples(sizes[n], 1, most_n)
+    ways = ((span, _columns(span, lanes)) for span in widths)
+    columns = {span: way for span, way in ways if way is not None}
+    if not columns:
+        # The last tile is masked.
+        tile_n = 2 * lanes if sizes[n] > 2 * lanes else lanes
+        columns = {tile_n if blocked else 4 * tile_n: _Columns(tile_n)}
+    if not blocked:
         most_m = _MOST_ROWS
-    spans = product(
+    elif once:
+        most_m = max(_NARROW_TILE_ROWS)
+    else:
+        most_m = min(_KEPT // max(columns), 64 if panels else 128)
+    half = _HALF_FAR_ROWS if blocked and far else _HALF_ROWS
+    half_columns = _HALF_ONCE if once else _HALF_COLUMNS
+    if math.prod(sizes) < _SHARED:
+        workers = (1,)
+
+    def time(span: tuple[int, ...]) -> float:
+        """What is least of the fastest span of rows, columns and panels."""
+        high, wide = min(span[0], _ENOUGH_ROWS), math.prod(span[1:])
+        parts = zip((sizes[d] for d in (m, n, *panels)), span, strict=True)
+        workgroups = math.prod(-(-size // part) for size, part in parts) * math.prod(
+            sizes[d] for d in output if d not in (m, n, *panels)
+        )
+        each = (1 + half / high) * (1 + half_columns / wide) * columns[span[1]].time
+        return each * _imbalance(workgroups, workers)
+
+    spans = (
+        (span_m, span_n, *span_panels)
+        for span_n, way in columns.items()
         # More rows than are enough are only for the sake of balance.
-        sorted(_multiples(sizes[m], tile_m, most_m), key=_ENOUGH_ROWS.__lt__),
-        _multiples(sizes[n], tile_n, most_n) if whole else [tile_n if blocked else 4 * tile_n],
-        *(_multiples(sizes[panel], 1, most_panels) for panel in panels),
+        for span_m in sorted(
+            _multiples(sizes[m], _tile_rows(sizes[m], way, lanes), most_m), key=_ENOUGH_ROWS.__lt__
+        )
+        for span_panels in product(*(_multiples(sizes[panel], 1, most_panels) for panel in panels))
     )
-    span_m, span_n, *span_panels = _fastest(
-        (span for span in spans if math.prod(span) <= most),
-        tuple(sizes[d] for d in (m, n, *panels)),
-        batch,
-        _HALF_FAR_ROWS if blocked and far else _HALF_ROWS,
-    )
-    one.update(zip(panels, span_panels, strict=True))
-    tiles = {**dict.fromkeys(one, 1), m: tile_m, n: tile_n}
+    span_m, span_n, *span_panels = min((span for span in spans if math.prod(span) <= most), key=time)
+    way = columns[span_n]
+    one = {d: 1 for d in output if d not in (m, n)}
+    tiles = {**one, m: _tile_rows(sizes[m], way, lanes), n: way.tile}
     config = [
-        ("distribution", {**one, m: span_m, n: span_n}),
+        ("distribution", {**one, m: span_m, n: span_n, **dict(zip(panels, span_panels, strict=True))}),
         ("cache_reduction", {k: block} if block > 1 else {}),
         ("vector_common_parallel", tiles),
-        ("vector_reduction", {k: unrolled}),
+        ("vector_reduction", {k: _UNROLLED if sizes[k] % _UNROLLED == 0 else 1}),
     ]
-    return Tiling(_lowering_config(config, loops), _DOUBLE_TILING)
+    return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING, peeled=way.rest > 0)
 
 
-def _few_rows(nest: LoopNest, lanes: int) -> Tiling | None:
+def _few_rows(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | None:
     """Products of a few rows, as a classifier has, and a matrix: what takes time is reading that."""
     if not nest.multiplies or len(nest.inputs) != 2 or len(nest.reductions) != 1:
         return None
@@ -230,7 +275,7 @@ def _few_rows(nest: LoopNest, lanes: int) -> Tiling | None:
         return None
     if right == (n, k):
         # However few rows of the matrix a workgroup has, it reads them whole.
-        span = _balanced(_multiples(sizes[n], tile_n, 64), sizes[n] * (rows // tile_m))
+        span = _balanced(_multiples(sizes[n], tile_n, 64), sizes[n] * (rows // tile_m), workers)
     else:
         span = _largest(sizes[n], tile_n, 512)
     one = {d: 1 for d in output if d != n}
@@ -287,7 +332,7 @@ def _weight_update(nest: LoopNest, lanes: int) -> Tiling | None:
     return Tiling(_lowering_config(config, range(2)), _DOUBLE_TILING)
 
 
-def _convolution(nest: LoopNest, lanes: int) -> Tiling | None:
+def _convolution(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | None:
     """Convolutions of ``[N, H, W, C]`` with ``[kh, kw, C, F]``: a row of positions is a product."""
     output, filters = plain(nest.output), [plain(subscripts) for subscripts in nest.inputs]
     if not nest.multiplies or output is None or len(output) != 4 or len(nest.reductions) != 3:
@@ -307,7 +352,7 @@ def _convolution(nest: LoopNest, lanes: int) -> Tiling | None:
     span = _largest(sizes[f], tile_f, 64)
     # However few rows a workgroup has, it is as fast.
     count = sizes[output[0]] * sizes[output[1]] * (sizes[f] // span)
-    rows = _balanced(_multiples(sizes[output[1]], 1, 8), count)
+    rows = _balanced(_multiples(sizes[output[1]], 1, 8), count, workers)
     config = [
         ("distribution", {output[0]: 1, output[1]: rows, w: sizes[w], f: span}),
         ("vector_common_parallel", {**one, w: tile_w, f: tile_f}),

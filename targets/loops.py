@@ -38,16 +38,21 @@ def plain(subscripts: tuple[Subscript, ...]) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class Tiling:
-    """How IREE is to generate code for a loop nest: attributes in IREE's syntax."""
+    """How IREE is to generate code for a loop nest: attributes in IREE's syntax.
+
+    ``peeled`` says that what is left over by tiles gets code of its own; else the last tile is masked.
+    """
 
     lowering_config: str
     pipeline: str
+    peeled: bool = False
 
     @property
     def compilation_info(self) -> str:
         """The attribute that tells IREE."""
+        options = ", {enable_loop_peeling}" if self.peeled else ""
         return (
             "#iree_codegen.compilation_info<"
             f"lowering_config = {self.lowering_config}, "
-            f"translation_info = #iree_codegen.translation_info<pipeline = {self.pipeline}>>"
+            f"translation_info = #iree_codegen.translation_info<pipeline = {self.pipeline}{options}>>"
         )

@@ -102,7 +102,49 @@ def test_three_panels_are_read_block_by_block_where_rows_on_the_left_are_far() -
 def test_far_rows_are_blocked_in_smaller_steps() -> None:
     found = tiles(nest("k m, k n -> m n", m=96, n=16, k=32768))
     assert found is not None and found["cache_reduction"] == [0, 0, 64]
-    assert found["vector_common_parallel"] == [8, 16, 0]
+    assert found["vector_common_parallel"] == [16, 16, 0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "span", "tile"),
+    [
+        (24, 24, 16),  # one vector, and half a one
+        (40, 40, 32),
+        (56, 56, 16),  # 32 and 24 would be taken apart
+        (112, 112, 32),
+        (144, 144, 32),
+        (336, 112, 32),
+        (10, 10, 8),
+        (12, 12, 8),
+    ],
+)
+def test_columns_that_vectors_leave_over_are_peeled(columns: int, span: int, tile: int) -> None:
+    found = tiling(nest("m k, k n -> m n", m=16, n=columns, k=64), 64)
+    assert found is not None and found.peeled
+    assert levels(found)["distribution"] == [16, span, 0]
+    assert levels(found)["vector_common_parallel"] == [16 if tile < 32 else 8, tile, 0]
+
+
+def test_whole_vectors_are_not_peeled() -> None:
+    for columns in (8, 16, 32, 64, 96):
+        found = tiling(nest("m k, k n -> m n", m=16, n=columns, k=64), 64)
+        assert found is not None and not found.peeled
+
+
+def test_a_few_rows_read_whole_rows_of_a_large_operand_block_by_block() -> None:
+    found = tiling(nest("m k, k n -> m n", m=16, n=112, k=512), 64)
+    assert found is not None and found.peeled
+    assert levels(found) == {
+        "distribution": [16, 112, 0],
+        "cache_reduction": [0, 0, 64],
+        "vector_common_parallel": [8, 32, 0],
+        "vector_reduction": [0, 0, 4],
+    }
+
+
+def test_what_takes_less_time_than_telling_a_worker_is_not_cut_for_balance() -> None:
+    assert workgroups(nest("m k, k n -> m n", m=64, n=256, k=63)) == 1
+    assert workgroups(nest("m k, k n -> m n", m=64, n=256, k=64)) == 4
 
 
 def test_a_batch_is_tiled_by_one() -> None:
@@ -265,7 +307,7 @@ def test_workers_take_eight_workgroups_where_there_are_eight_for_each_and_else_o
 def test_the_imbalance_is_the_mean_of_one_two_and_four_workers(
     workgroups: int, two: float, four: float
 ) -> None:
-    assert _imbalance(workgroups) == pytest.approx((1 + two + four) / 3)
+    assert _imbalance(workgroups, (1, 2, 4)) == pytest.approx((1 + two + four) / 3)
 
 
 def workgroups(loops: LoopNest) -> int:
@@ -297,6 +339,16 @@ def test_there_are_as_many_workgroups_as_keep_workers_busy(loops: LoopNest, coun
     assert workgroups(loops) == count
 
 
+def test_a_worker_alone_is_not_given_more_workgroups_for_balance() -> None:
+    loops = nest("k m, k n -> m n", m=96, n=16, k=32768)
+    shared, alone = tiling(loops, 64), tiling(loops, 64, alone=True)
+    assert shared is not None and levels(shared)["distribution"] == [48, 16, 0]
+    assert alone is not None and levels(alone)["distribution"] == [96, 16, 0]
+    convolution = nest("n h+a w+b c, a b c f -> n h w f", n=1, h=8, w=8, f=64, a=3, b=3, c=64)
+    found = [tiling(convolution, 64, alone) for alone in (False, True)]
+    assert [levels(each)["distribution"][1] for each in found if each] == [2, 8]
+
+
 def test_more_rows_than_enough_are_taken_for_the_sake_of_balance_only() -> None:
     for m, rows in ((1536, 128), (1408, 176), (4224, 176), (640, 160)):
         found = tiles(nest("m k, p k l -> m p l", m=m, p=16, l=32, k=256))
@@ -307,9 +359,11 @@ def test_the_attribute_is_one_that_iree_reads() -> None:
     from iree.compiler import ir
 
     found = tiling(nest("m k, k n -> m n", m=64, n=1024, k=1024), 64)
-    assert found is not None
+    peeled = tiling(nest("m k, k n -> m n", m=16, n=24, k=64), 64)
+    assert found is not None and peeled is not None
     with ir.Context():
         assert "cache_reduction = [0, 0, 256]" in str(ir.Attribute.parse(found.compilation_info))
+        assert "enable_loop_peeling" in str(ir.Attribute.parse(peeled.compilation_info))
 
 
 def test_only_cpus_choose() -> None:
@@ -355,9 +409,10 @@ def nests(draw: Any) -> LoopNest:
 
 @given(nests(), st.sampled_from([4, 8, 16]))
 def test_tiles_divide_the_loops_and_each_other(loops: LoopNest, lanes: int) -> None:
-    found = tiles(loops, 4 * lanes)
-    if found is None:
+    tiled = tiling(loops, 4 * lanes)
+    if tiled is None:
         return
+    found = levels(tiled)
     # Rows of a product may end within a tile.
     cut = {loops.output[-1][0][0]} if loops.multiplies else set()
     for level in found.values():
@@ -367,7 +422,8 @@ def test_tiles_divide_the_loops_and_each_other(loops: LoopNest, lanes: int) -> N
     across = found["vector_common_parallel"]
     for whole, part, parallel in zip(found["distribution"], across, loops.parallel, strict=True):
         assert (whole > 0) == (part > 0) == parallel
-        assert not parallel or whole % part == 0
+        # What is left over and has code of its own is one vector.
+        assert not parallel or whole % part == 0 or (tiled.peeled and (whole % part).bit_count() == 1)
     blocks = found.get("cache_reduction", list(loops.sizes))
     for block, step, parallel in zip(blocks, found["vector_reduction"], loops.parallel, strict=True):
         assert (step > 0) == (not parallel)
