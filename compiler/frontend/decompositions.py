@@ -224,10 +224,14 @@ def _nll_loss(
     losses = -torch.where(chosen, _weighted(x, weight, axis), 0.0).sum(axis)
     if reduction == _NONE:
         return losses, x.new_zeros(())
-    # Class by class and then over samples: of a product summed at once IREE makes a contraction to nothing.
-    others = [d for d in range(x.ndim) if d != axis]
-    counts = chosen.to(x.dtype).sum(others, keepdim=True) if others else chosen.to(x.dtype)
-    total = _weighted(counts, weight, axis).sum()
+    if weight is None:
+        counted = (target != ignore_index) & (target >= 0) & (target < x.shape[axis])
+        total = counted.to(x.dtype).sum()
+    else:
+        # Class by class, then over samples: of a product summed at once IREE makes a contraction to nothing.
+        others = [d for d in range(x.ndim) if d != axis]
+        counts = chosen.to(x.dtype).sum(others, keepdim=True) if others else chosen.to(x.dtype)
+        total = _weighted(counts, weight, axis).sum()
     return (losses.sum() / total if reduction == _MEAN else losses.sum()), total
 
 
