@@ -52,6 +52,16 @@ def default_device(metadata: Metadata) -> str:
     return _ALL_CORES if _cores() > 1 and weight(metadata.work) >= WORTH_SHARING else _ONE_CORE
 
 
+def lanes(shards: int, device: str, named: bool) -> int:
+    """The threads to run ``shards`` on, for a program on ``device``, which its user has ``named`` or not.
+
+    One shard does not wait for another, so they are worth a core each whatever their dispatches do.
+    """
+    if not device.startswith("local-") or (named and device.startswith(_ONE_CORE)):
+        return 1
+    return min(shards, _cores())
+
+
 def _cores() -> int:
     """The cores that this process may use."""
     try:

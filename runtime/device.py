@@ -64,8 +64,8 @@ def _keep_freed_memory() -> None:
 
 
 @cache
-def _open(uri: str) -> Any:
-    """The device, opened once a process.
+def _open(uri: str, number: int) -> Any:
+    """The device, opened once a process; ``number`` tells devices of one URI apart.
 
     On the host memory that a program has freed is kept for its next call: fresh memory is mapped and zeroed
     page by page, which takes a fifth of a training step's time.
@@ -81,11 +81,14 @@ def _open(uri: str) -> Any:
 class Device:
     """A device of IREE's, opened by its URI (``local-task``, ``local-sync``, ``vulkan``, ``cuda``, …)."""
 
-    def __init__(self, uri: str) -> None:
-        """Raises ``DeviceError`` if there is no such device."""
+    def __init__(self, uri: str, number: int = 0) -> None:
+        """Open it, or another one like it for each ``number``: those do not wait for one another.
+
+        Raises ``DeviceError`` if there is no such device.
+        """
         self.uri = uri
         try:
-            self.hal = _open(uri)
+            self.hal = _open(uri, number)
         except (RuntimeError, ValueError) as error:
             known = ", ".join(sorted(rt.query_available_drivers()))
             raise DeviceError(

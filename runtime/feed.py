@@ -20,12 +20,17 @@ class Feed:
         """``unaligned`` says that the program reads the input wherever its elements may lie."""
         self.device = device
         self.spec = spec
+        self._unaligned = unaligned
         self._as_it_is = spec.stored is None
         self._alignment = spec.device_dtype.alignment if unaligned else ALIGNMENT
         self._shape, self._element = list(spec.shape), element_type(spec.device_dtype)
         self._staging: Array | None = None
         self._staged_at = -1
         self._view: Any = None
+
+    def like(self, spec: TensorSpec) -> "Feed":
+        """One for ``spec``, which is read just so."""
+        return Feed(self.device, spec, self._unaligned)
 
     def place(self, array: Array) -> int | None:
         """The address at which the program can read ``array``, None on devices that share no memory.

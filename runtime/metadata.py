@@ -28,6 +28,8 @@ KINDS = ("parameter", "buffer", "optimizer", "step", "seed")
 MODEL_KINDS = ("parameter", "buffer")
 """The kinds of state that prediction reads."""
 
+_MOST_SHARDS = 1024
+
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(getattr(ml_dtypes, name, name))
     for name in (
@@ -118,6 +120,24 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Shards:
+    """How a step is divided among cores: ``gradients`` runs once a shard, then ``update`` adds up.
+
+    A shard is given its part of the batch and leaves partial sums, which no other shard needs.
+    """
+
+    count: int
+    divided: tuple[bool, ...]
+    """For each input, then each target: whether dimension 0 is cut into ``count`` equal parts."""
+    whole: tuple[str, ...]
+    """Inputs and targets that every shard is given whole besides."""
+    state: tuple[str, ...]
+    """The state that ``gradients`` reads, in the order of the program's state."""
+    partials: tuple[TensorSpec, ...]
+    """The sums that each shard leaves for ``update``."""
+
+
+@dataclass(frozen=True)
 class Metadata:
     """A compiled program's description of itself."""
 
@@ -142,6 +162,8 @@ class Metadata:
     unaligned_inputs: bool = False
     """Whether inputs and targets may lie wherever their elements may, not only at multiples of 64 bytes."""
     work: Work | None = None
+    shards: Shards | None = None
+    """None for a program that steps in one call."""
 
     @property
     def batch(self) -> int | None:
@@ -192,8 +214,13 @@ def _metadata(data: Any) -> Metadata:
         work=None
         if fields.data.get("work") is None
         else _work(_Fields(fields.mapping("work"), "metadata.work")),
+        shards=None
+        if fields.data.get("shards") is None
+        else _shards(_Fields(fields.mapping("shards"), "metadata.shards")),
     )
     _check_names(metadata)
+    if metadata.shards is not None:
+        _check_shards(metadata, metadata.shards)
     return metadata
 
 
@@ -210,6 +237,31 @@ def _check_names(metadata: Metadata) -> None:
             raise ArtifactError(
                 f"metadata has optimizer state '{state.name}' of the unknown '{state.parameter}'"
             )
+
+
+def _check_shards(metadata: Metadata, shards: Shards) -> None:
+    pairs = (*metadata.inputs, *metadata.targets)
+    if len(shards.divided) != len(pairs):
+        raise ArtifactError(
+            f"metadata.shards.divided must say it of {len(pairs)} inputs and targets, "
+            f"got {len(shards.divided)} values"
+        )
+    if not any(shards.divided):
+        raise ArtifactError("metadata.shards.divided must divide an input or target, got none")
+    divided = [spec for spec, cut in zip(pairs, shards.divided, strict=True) if cut]
+    for spec in (*divided, *metadata.outputs):
+        if not spec.shape or spec.shape[0] == 0 or spec.shape[0] % shards.count != 0:
+            raise ArtifactError(
+                f"metadata.shards cuts '{spec.name}', which is {spec}, into {shards.count} parts: "
+                f"dimension 0 must be a multiple"
+            )
+    _unique("a whole input of shards", shards.whole)
+    for name in shards.whole:
+        if all(name != spec.name for spec in pairs):
+            raise ArtifactError(f"metadata.shards.whole names the unknown input or target '{name}'")
+    read = set(shards.state)
+    if [s.name for s in metadata.state if s.name in read] != list(shards.state):
+        raise ArtifactError("metadata.shards.state must be names of the program's state in its order")
 
 
 def _unique(what: str, names: Sequence[str]) -> None:
@@ -266,6 +318,20 @@ def _work(fields: "_Fields") -> Work:
     return Work(fields.integer("dispatches"), fields.integer("bytes"), fields.integer("flops"))
 
 
+def _shards(fields: "_Fields") -> Shards:
+    count = fields.integer("count")
+    if not 2 <= count <= _MOST_SHARDS:
+        raise fields.wrong("count", f"an integer from 2 to {_MOST_SHARDS}")
+    partials = fields.each("partials", lambda partial: (partial.integers("shape"), partial.dtype("dtype")))
+    return Shards(
+        count,
+        fields.flags("divided"),
+        fields.names("whole"),
+        fields.names("state"),
+        tuple(TensorSpec(f"partials[{i}]", *partial) for i, partial in enumerate(partials)),
+    )
+
+
 def _storage(fields: "_Fields") -> ParameterStorage:
     storage = fields.text("storage")
     if storage == "embedded":
@@ -308,6 +374,18 @@ class _Fields:
         if not isinstance(value, bool):
             raise self.wrong(key, "true or false")
         return value
+
+    def flags(self, key: str) -> tuple[bool, ...]:
+        value = self.data.get(key)
+        if not isinstance(value, list) or not all(type(item) is bool for item in value):
+            raise self.wrong(key, "a list of true and false")
+        return tuple(value)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        value = self.data.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(key, "a list of strings")
+        return tuple(value)
 
     def integer(self, key: str) -> int:
         value = self.data.get(key)

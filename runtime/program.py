@@ -3,7 +3,8 @@
 """Opening a compiled program and calling its functions."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +56,29 @@ class Program:
         """Raises ``ArtifactError`` or ``DeviceError``."""
         path = Path(path)
         check_archive(path)
-        instance = rt.VmInstance()
+        self._path = path
+        self._instance = rt.VmInstance()
         try:
-            self._module = rt.VmModule.mmap(instance, str(path))
+            self._module = rt.VmModule.mmap(self._instance, str(path))
         except (OSError, RuntimeError, ValueError) as error:
             raise ArtifactError(f"cannot load {path}: {reason(error)}") from None
         self.metadata = self._read_metadata(path)
         self.device = Device(device or default_device(self.metadata))
         self._last: Any = None
-        modules = [rt.create_hal_module(instance, self.device.hal)]
-        if (provider := self._provider(path, parameters)) is not None:
-            modules.append(rt.create_io_parameters_module(instance, provider))
+        self._devices = [self.device]
+        self._parameters = self._provider(path, parameters)
+        self._context = self._opened(self.device)
+
+    def _opened(self, device: Device) -> Any:
+        """The program on ``device``, with variables of its own."""
+        modules = [rt.create_hal_module(self._instance, device.hal)]
+        if self._parameters is not None:
+            modules.append(rt.create_io_parameters_module(self._instance, self._parameters))
         try:
-            self._context = rt.VmContext(instance, [*modules, self._module])
+            return rt.VmContext(self._instance, [*modules, self._module])
         except (RuntimeError, ValueError) as error:
             raise DeviceError(
-                f"device '{self.device.uri}' cannot run {path}, which is compiled for "
+                f"device '{device.uri}' cannot run {self._path}, which is compiled for "
                 f"'{self.metadata.target}': {reason(error)}"
             ) from None
 
@@ -108,16 +116,38 @@ class Program:
 
         Returns when the results are there. Raises ``DeviceError``.
         """
+        self.turn_to(function)
+        return self.run(function, arguments, results)
+
+    def run(self, function: Any, arguments: Any, results: int) -> Any:
+        """``call`` for one of several functions that take turns; ``turn_to`` one of them before."""
+        return _invoked(self._context, self.device, function, arguments, results)
+
+    def turn_to(self, function: Any) -> None:
+        """Give back what functions used that were called before, unless this is the one."""
         if function is not self._last:
             # What another function has used is of no use to this one.
-            self.device.allocator.trim()
+            for device in self._devices:
+                device.allocator.trim()
             self._last = function
-        returned = rt.VmVariantList(results)
-        try:
-            self._context.invoke(function, arguments, returned)
-        except (RuntimeError, ValueError) as error:
-            raise DeviceError(f"'{function.name}' failed on {self.device.uri}: {reason(error)}") from None
-        return returned
+
+    def beside(self, device: Device) -> Callable[[Any, Any, int], Any]:
+        """``run`` on another device, which may be called while the program runs elsewhere.
+
+        It is for one thread at a time. Raises ``DeviceError``.
+        """
+        context = self._opened(device)
+        self._devices.append(device)
+        return partial(_invoked, context, device)
+
+
+def _invoked(context: Any, device: Device, function: Any, arguments: Any, results: int) -> Any:
+    returned = rt.VmVariantList(results)
+    try:
+        context.invoke(function, arguments, returned)
+    except (RuntimeError, ValueError) as error:
+        raise DeviceError(f"'{function.name}' failed on {device.uri}: {reason(error)}") from None
+    return returned
 
 
 def packed(arguments: Sequence[Any]) -> Any:

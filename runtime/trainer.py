@@ -13,12 +13,15 @@ import iree.runtime as rt
 import numpy as np
 
 from .checkpoint import Checkpoint, describe
+from .cores import lanes
 from .device import Array, address
 from .errors import CheckpointError, DeviceError, InputError, PockRuntimeError, TrainingDiverged
 from .feed import Feed
 from .inputs import as_array, bind, hyperparameters
 from .metadata import MODEL_KINDS, Metadata, StateSpec, TensorSpec
 from .program import Program, packed
+from .shards import Sharded
+from .stepping import Places, Stepped, Stepping, Undivided, required, views
 
 DEFAULT_LEARNING_RATE = 0.01
 """The learning rate of a step that names none, unless the program has a default of its own."""
@@ -46,10 +49,12 @@ class Trainer:
         """Load the program at ``path`` and its initial state.
 
         ``device`` is a URI of IREE's, by default what suits the program: the device that it was compiled for,
-        or a single core where it does too little for more (``pock.runtime.cores``). ``parameters`` is where
-        the archive of external parameters is, by default beside the program. ``seed`` seeds dropout, by
-        default with the seed compiled in; a program without randomness ignores it. Raises ``ArtifactError``
-        or ``DeviceError``.
+        or a single core where it does too little for more (``pock.runtime.cores``). A program whose steps
+        have shards (``pock.runtime.shards``) runs those on all cores, on threads that end with the Trainer,
+        unless ``device`` is ``local-sync``: then on the caller's, with the same results. ``parameters`` is
+        where the archive of external parameters is, by default beside the program. ``seed`` seeds dropout,
+        by default with the seed compiled in; a program without randomness ignores it. Raises
+        ``ArtifactError`` or ``DeviceError``.
         """
         self._program = Program(path, device, parameters)
         self._device = self._program.device
@@ -58,15 +63,16 @@ class Trainer:
         self.metadata: Metadata = self._program.metadata
         self._states = {s.name: i for i, s in enumerate(self.metadata.state)}
         self._model = [i for i, s in enumerate(self.metadata.state) if s.kind in MODEL_KINDS]
-        self._init, self._step, self._predict = (self._required(n) for n in ("init", "step", "predict"))
+        self._init, self._predict = (required(self._program, name) for name in ("init", "predict"))
         self._evaluate = self._program.function("evaluate")
         self._inputs = self.metadata.inputs
         self._pairs = (*self.metadata.inputs, *self.metadata.targets)
         self._feeds = [Feed(self._device, spec, self.metadata.unaligned_inputs) for spec in self._pairs]
+        self._stepping = self._divided(device is not None)
         specs = [TensorSpec(h.name, (), np.dtype(np.float32)) for h in self.metadata.hyperparameters]
         self._scalars = [_Scalar(Feed(self._device, spec)) for spec in specs]
         self._plain: tuple[float | None] | None = None
-        self._packed: dict[tuple[int | None, ...], Any] = {}
+        self._packed: dict[Places, Sequence[Any]] = {}
         self._aliasing: bool | None = None
         self._moving: tuple[int, ...] | None = None
         self._borrowed: set[int] = set()
@@ -74,11 +80,12 @@ class Trainer:
         self.reset(seed)
         _OPEN.add(self)
 
-    def _required(self, name: str) -> Any:
-        function = self._program.function(name)
-        if function is None:
-            raise PockRuntimeError(f"the program has no function '{name}'")
-        return function
+    def _divided(self, named: bool) -> Stepping:
+        shards = self.metadata.shards
+        if shards is None:
+            return Undivided(self._program, self._feeds)
+        threads = lanes(shards.count, self.device, named)
+        return Sharded(self._program, shards, self._feeds, threads)
 
     # ---- running -------------------------------------------------------------------------------------
 
@@ -89,7 +96,7 @@ class Trainer:
         self._state = self._apart([results.get_as_ref(i) for i in range(len(self._states))])
         self._counted = 0
         self._lost = False
-        self._results: Any = None
+        self._stepped: Stepped | None = None
         self._outputs: tuple[Array, ...] | None = None
         for spec in self.metadata.state if seed is not None else ():
             if spec.kind == "seed":
@@ -106,28 +113,27 @@ class Trainer:
         """
         self._check_state()
         bound = bind(self._pairs, arrays, named)
-        places = tuple([feed.place(array) for feed, array in zip(self._feeds, bound, strict=True)])
+        places = self._stepping.place(bound)
         self._set_hyperparameters(lr, named)
         arguments = self._packed.get(places)
         if arguments is None:
             arguments = self._pack(bound, places)
-        first = 1 + len(self.metadata.outputs)
         # The last step's outputs are memory that this one may want.
-        self._results = self._outputs = None
+        self._stepped = self._outputs = None
         try:
-            results = self._program.call(self._step, arguments, first + len(self._state))
+            stepped = self._stepping.run(arguments)
         except DeviceError as error:
             self._lost = True
             raise DeviceError(f"{error}; the state is lost, load a checkpoint or reset()") from None
         if self._moving != ():
-            self._keep_state(arguments, results, first)
-        self._results = results
+            self._keep_state(arguments[-1], stepped.results, stepped.state)
+        self._stepped = stepped
         self._counted += 1
         if self._aliasing is None:
-            self._aliasing = self._outputs_alias(arguments)
+            self._aliasing = self._outputs_alias(arguments, stepped)
         if self._aliasing:
-            self._outputs = self._converted(results, 1)
-        loss = self._loss(results)
+            self._outputs = self._joined(stepped)
+        loss = self._loss(stepped.results)
         if check_finite and not math.isfinite(loss):
             raise TrainingDiverged(f"the loss became {loss} in step {self.steps}")
         return loss
@@ -162,9 +168,9 @@ class Trainer:
         Raises ``PockRuntimeError`` before the first step.
         """
         if self._outputs is None:
-            if self._results is None:
+            if self._stepped is None:
                 raise PockRuntimeError("there are no outputs before the first step")
-            self._outputs = self._converted(self._results, 1)
+            self._outputs = self._joined(self._stepped)
         return self._outputs
 
     def _forward(
@@ -179,22 +185,18 @@ class Trainer:
         bound = bind(specs, arrays, named)
         places = [feed.place(array) for feed, array in zip(self._feeds, bound, strict=False)]
         hyperparameters((), named)
-        arguments = packed([*self._views(bound, places), *(self._state[i] for i in self._model)])
+        arguments = packed([*views(self._feeds, bound, places), *(self._state[i] for i in self._model)])
         results = self._program.call(function, arguments, first + len(self.metadata.outputs))
         return results, self._converted(results, first)
 
-    def _views(self, arrays: Sequence[Array], places: Sequence[int | None]) -> list[Any]:
-        each = zip(self._feeds, arrays, places, strict=False)
-        return [feed.view(array, place) for feed, array, place in each]
-
-    def _pack(self, arrays: Sequence[Array], places: tuple[int | None, ...]) -> Any:
+    def _pack(self, arrays: Sequence[Array], places: Places) -> Sequence[Any]:
         """The arguments of a step, to be used again for inputs at the same places.
 
         Most of the time around a step is what it takes to put a hundred of them into a list one by one.
         Batches that come and go are allocated where earlier ones were, in turn in a few places.
         """
         scalars = [scalar.view for scalar in self._scalars]
-        arguments = packed([*self._views(arrays, places), *scalars, *self._state])
+        arguments = self._stepping.pack(arrays, places, scalars, self._state)
         if self._moving == () and None not in places:
             if len(self._packed) == _REMEMBERED:
                 del self._packed[next(iter(self._packed))]
@@ -227,16 +229,22 @@ class Trainer:
         specs = enumerate(self.metadata.outputs, first)
         return tuple(self._fetched(results.get_as_ref(i), spec) for i, spec in specs)
 
-    def _outputs_alias(self, arguments: Any) -> bool:
+    def _joined(self, stepped: Stepped) -> tuple[Array, ...]:
+        """Copies of a step's outputs."""
+        parts = [self._converted(results, stepped.outputs) for results in stepped.parts]
+        return parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
+
+    def _outputs_alias(self, arguments: Sequence[Any], stepped: Stepped) -> bool:
         """Whether an output of a step lies in an argument's memory: that of a model that returns its input.
 
         Such outputs cannot wait to be copied. It is the program's property, so one look is enough.
         """
         if not self._device.shares_memory:
             return False
-        taken = [self._range(arguments.get_as_ref(i)) for i in range(len(arguments))]
-        places = range(1, 1 + len(self.metadata.outputs))
-        return any(_overlaps(self._range(self._results.get_as_ref(i)), taken) for i in places)
+        taken = [self._range(given.get_as_ref(i)) for given in arguments for i in range(len(given))]
+        places = range(stepped.outputs, stepped.outputs + len(self.metadata.outputs))
+        outputs = [self._range(part.get_as_ref(i)) for part in stepped.parts for i in places]
+        return any(_overlaps(output, taken) for output in outputs)
 
     def _range(self, ref: Any) -> tuple[int, int]:
         with self._device.mapped(ref.deref(rt.HalBufferView)) as flat:
@@ -289,7 +297,8 @@ class Trainer:
     def _close(self) -> None:
         """Let go of all memory that the device knows of; the state is lost."""
         self._lost = True
-        self._state, self._results, self._outputs = [], None, None
+        self._stepping.close()
+        self._state, self._stepped, self._outputs = [], None, None
         self._feeds, self._scalars = [], []
         self._packed.clear()
 
@@ -361,7 +370,7 @@ class Trainer:
 
     def _revive(self, given: Mapping[str, Array]) -> None:
         self._lost = self._lost and len(given) < len(self._states)
-        self._results = self._outputs = None
+        self._stepped = self._outputs = None
 
     # ---- checkpoints ---------------------------------------------------------------------------------
 

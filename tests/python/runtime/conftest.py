@@ -9,6 +9,7 @@ import pytest
 from pock.runtime.files import sha256
 from tests.python.runtime.runtime_programs import (
     external_program,
+    sharded_program,
     softmax_program,
     wide_program,
     write_archive,
@@ -23,6 +24,18 @@ def softmax(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wide_program(tmp_path_factory.mktemp("wide") / "model.vmfb", states=100)
+
+
+@pytest.fixture(scope="session")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With two shards."""
+    return sharded_program(tmp_path_factory.mktemp("sharded") / "two.vmfb", 2)
+
+
+@pytest.fixture(scope="session")
+def sharded4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With four shards."""
+    return sharded_program(tmp_path_factory.mktemp("sharded") / "four.vmfb", 4)
 
 
 @pytest.fixture(scope="session")

@@ -457,3 +457,152 @@ return %loss, %sum : {SCALAR}, {w}
 """,
         path,
     )
+
+
+def shards_metadata(count: int, **changes: Any) -> dict[str, Any]:
+    """What ``sharded_program`` says of itself, with ``changes`` to its top level."""
+    full = {"mask": {"update": "full"}}
+    state = [
+        {**spec("fc.weight", (CLASSES, FEATURES)), "kind": "parameter", **full},
+        {
+            **spec("fc.weight.momentum", (CLASSES, FEATURES)),
+            "kind": "optimizer",
+            "parameter": "fc.weight",
+            "slot": "momentum",
+            **full,
+        },
+        {**spec("fc.bias", (CLASSES,)), "kind": "parameter", **full},
+        {**spec("step", (), "int64"), "kind": "step", **full},
+    ]
+    shapes = ((), (CLASSES, FEATURES), (CLASSES,))
+    shards = {
+        "count": count,
+        "divided": [True, True],
+        "whole": ["x"],
+        "state": ["fc.weight", "fc.bias"],
+        "partials": [{"shape": list(shape), "dtype": "float32"} for shape in shapes],
+    }
+    return softmax_metadata(model="Sharded", state=state, shards=shards, **changes)
+
+
+def sharded_program(path: Path, count: int, metadata: Mapping[str, Any] | None = None) -> Path:
+    """A softmax classifier of inputs less their mean over the whole batch, whose steps have ``count`` shards.
+
+    Its weight has momentum, and its partial sums are the loss, the weight's gradient and the bias's.
+    """
+    part, labels = tensor(BATCH // count, FEATURES), tensor(BATCH // count, element="i64")
+    rows, scores = tensor(BATCH // count), tensor(BATCH // count, CLASSES)
+    sums = ((SCALAR, ()), (W, "ij"), (B, "i"))
+    partials = [f"%{n}{k}" for k in range(count) for n in ("pl", "pw", "pb")]
+    descend = ["%p = arith.mulf %b, %c : f32", "%r = arith.subf %a, %p : f32"]
+
+    def less_mean(of: str, type_: str) -> list[str]:
+        share = ["%d = arith.divf %a, %batch : f32", "%r = arith.addf %d, %o : f32"]
+        return [
+            constant("%none", "0.0", V),
+            generic("%mean", "ij->j", [("%x", X)], V, share, "%none"),
+            generic("%xs", "ij,j->ij", [(of, type_), ("%mean", V)], type_, ["%r = arith.subf %a, %b : f32"]),
+        ]
+
+    def scored(type_: str, logits: str) -> list[str]:
+        return [
+            generic("%l0", "j->ij", [("%b", B)], logits, ["%r = arith.addf %a, %zero : f32"]),
+            generic("%l", "ik,jk->ij", [("%xs", type_), ("%w", W)], logits, MULTIPLY_ADD, "%l0"),
+        ]
+
+    one_hot = [
+        "%i = linalg.index 1 : index",
+        "%n = arith.index_cast %i : index to i64",
+        "%c = arith.cmpi eq, %n, %a : i64",
+        "%r = arith.select %c, %one, %zero : f32",
+    ]
+    softmax_grad = [
+        "%p = arith.divf %a, %b : f32",
+        "%d = arith.subf %p, %c : f32",
+        "%r = arith.divf %d, %batch : f32",
+    ]
+    mean = [
+        "%g = math.log %a : f32",
+        "%k = arith.subf %g, %b : f32",
+        "%q = arith.divf %k, %batch : f32",
+        "%r = arith.addf %q, %o : f32",
+    ]
+    gradients = [
+        *less_mean("%part", part),
+        *scored(part, scores),
+        generic("%ex", "ij->ij", [("%l", scores)], scores, ["%r = math.exp %a : f32"]),
+        constant("%rows", "0.0", rows),
+        generic("%sum", "ij->i", [("%ex", scores)], rows, ADD, "%rows"),
+        generic("%hot", "i->ij", [("%y", labels)], scores, one_hot),
+        generic("%pick", "ij,ij->i", [("%l", scores), ("%hot", scores)], rows, MULTIPLY_ADD, "%rows"),
+        constant("%loss0", "0.0", SCALAR),
+        generic("%loss", "i,i->", [("%sum", rows), ("%pick", rows)], SCALAR, mean, "%loss0"),
+        generic(
+            "%dl", "ij,i,ij->ij", [("%ex", scores), ("%sum", rows), ("%hot", scores)], scores, softmax_grad
+        ),
+        constant("%gw0", "0.0", W),
+        generic("%gw", "ij,ik->jk", [("%dl", scores), ("%xs", part)], W, MULTIPLY_ADD, "%gw0"),
+        constant("%gb0", "0.0", B),
+        generic("%gb", "ij->j", [("%dl", scores)], B, ADD, "%gb0"),
+    ]
+    added = []
+    for name, (type_, loops) in zip(("pl", "pw", "pb"), sums, strict=True):
+        for k in range(1, count):
+            before = f"%{name}0" if k == 1 else f"%{name}s{k - 1}"
+            last = f"%{name}s{k}"
+            index = "".join(loops)
+            terms = [(before, type_), (f"%{name}{k}", type_)]
+            added.append(
+                generic(last, f"{index},{index}->{index}", terms, type_, ["%r = arith.addf %a, %b : f32"])
+            )
+    total = {n: f"%{n}s{count - 1}" for n in ("pl", "pw", "pb")}
+    momentum = ["%p = arith.mulf %a, %c : f32", "%r = arith.addf %p, %b : f32"]
+    update = [
+        *added,
+        generic("%m1", "ij,ij,->ij", [("%m", W), (total["pw"], W), ("%momentum", SCALAR)], W, momentum),
+        generic("%w1", "ij,ij,->ij", [("%w", W), ("%m1", W), ("%lr", SCALAR)], W, descend),
+        generic("%b1", "i,i,->i", [("%b", B), (total["pb"], B), ("%lr", SCALAR)], B, descend),
+        generic(
+            "%count1",
+            "->",
+            [("%count", COUNT)],
+            COUNT,
+            ["%k = arith.constant 1 : i64", "%r = arith.addi %a, %k : i64"],
+        ),
+    ]
+    states = (("%w", W), ("%m", W), ("%b", B), ("%count", COUNT))
+    types = ", ".join(t for _, t in states)
+    donated = ", ".join(f"{n}: {t} {{iree.abi.output = {k + 1} : index}}" for k, (n, t) in enumerate(states))
+    asked = ", ".join(f"%out{k}: {t} {{iree.abi.output = {k + 1} : index}}" for k, (t, _) in enumerate(sums))
+    given = ", ".join(f"{p}: {sums[i % 3][0]}" for i, p in enumerate(partials))
+    rows_of_weight = ", ".join(f"[{', '.join(repr(float(v)) for v in row)}]" for row in WEIGHT)
+    return compile_mlir(
+        f"""
+module @pock {{
+func.func @init() -> ({types}){reflection(metadata or shards_metadata(count))} {{
+{constant("%w", f"[{rows_of_weight}]", W)}
+{constant("%m", "0.0", W)}
+{constant("%b", "0.0", B)}
+{constant("%count", "0", COUNT)}
+return %w, %m, %b, %count : {types}
+}}
+func.func @gradients(%part: {part}, %y: {labels}, %x: {X}, %w: {W}, %b: {B}, {asked})
+    -> ({scores}, {SCALAR}, {W}, {B}) {{
+{SCALARS}
+{chr(10).join(gradients)}
+return %l, %loss, %gw, %gb : {scores}, {SCALAR}, {W}, {B}
+}}
+func.func @update({given}, %lr: {SCALAR}, %momentum: {SCALAR}, {donated}) -> ({SCALAR}, {types}) {{
+{SCALARS}
+{chr(10).join(update)}
+return {total["pl"]}, %w1, %m1, %b1, %count1 : {SCALAR}, {types}
+}}
+func.func @predict(%x: {X}, %w: {W}, %b: {B}) -> {LOGITS} {{
+{SCALARS}
+{chr(10).join([*less_mean("%x", X), *scored(X, LOGITS)])}
+return %l : {LOGITS}
+}}
+}}
+""",
+        path,
+    )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pock.runtime import ArtifactError, Metadata
-from tests.python.runtime.runtime_programs import softmax_metadata, spec
+from tests.python.runtime.runtime_programs import shards_metadata, softmax_metadata, spec
 
 
 def test_everything_is_read() -> None:
@@ -56,6 +56,15 @@ def test_a_device_may_store_wider_integers() -> None:
 def test_programs_take_aligned_inputs_unless_they_say_otherwise() -> None:
     assert not Metadata.from_json(json.dumps(softmax_metadata())).unaligned_inputs
     assert Metadata.from_json(json.dumps(softmax_metadata(unaligned_inputs=True))).unaligned_inputs
+
+
+def test_steps_may_be_divided() -> None:
+    shards = Metadata.from_json(json.dumps(shards_metadata(4))).shards
+    assert shards is not None
+    assert (shards.count, shards.divided, shards.whole) == (4, (True, True), ("x",))
+    assert shards.state == ("fc.weight", "fc.bias")
+    assert [(p.shape, p.dtype) for p in shards.partials] == [(s, np.float32) for s in ((), (3, 6), (3,))]
+    assert Metadata.from_json(json.dumps(softmax_metadata())).shards is None
 
 
 def test_unknown_keys_are_left_alone() -> None:
@@ -115,6 +124,46 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 1}, "metadata.shards.count must be an integer from 2 to 1024, got 1"),
+        ({"count": 2**40}, "metadata.shards.count must be an integer from 2 to 1024"),
+        ({"count": 2.0}, "metadata.shards.count must be an integer that is not negative, got 2.0"),
+        ({"count": 3}, "cuts 'x', which is float32[8, 6], into 3 parts: dimension 0 must be a multiple"),
+        ({"divided": [True]}, "metadata.shards.divided must say it of 2 inputs and targets, got 1 values"),
+        ({"divided": [True, 1]}, "metadata.shards.divided must be a list of true and false"),
+        ({"divided": [False, False]}, "metadata.shards.divided must divide an input or target, got none"),
+        ({"whole": ["z"]}, "metadata.shards.whole names the unknown input or target 'z'"),
+        ({"whole": ["x", "x"]}, "names a whole input of shards 'x' twice"),
+        ({"whole": "x"}, "metadata.shards.whole must be a list of strings"),
+        ({"state": ["nobody"]}, "metadata.shards.state must be names of the program's state in its order"),
+        ({"state": ["fc.bias", "fc.weight"]}, "must be names of the program's state in its order"),
+        ({"state": ["fc.bias", "fc.bias"]}, "must be names of the program's state in its order"),
+        (
+            {"partials": [{"shape": [3], "dtype": "float33"}]},
+            "metadata.shards.partials[0].dtype must be one of bool",
+        ),
+        (
+            {"partials": [{"shape": [-3], "dtype": "float32"}]},
+            "metadata.shards.partials[0].shape must be a list of integers",
+        ),
+    ],
+)
+def test_what_is_wrong_with_shards_is_named(changes: dict[str, Any], message: str) -> None:
+    data = shards_metadata(4)
+    with pytest.raises(ArtifactError) as caught:
+        Metadata.from_json(json.dumps({**data, "shards": {**data["shards"], **changes}}))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (6, 3)])
+def test_outputs_of_shards_have_parts(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ArtifactError, match=r"cuts 'mean', which is .*, into 4 parts"):
+        Metadata.from_json(json.dumps(shards_metadata(4, outputs=[spec("mean", shape)])))
+
+
 def test_what_is_no_json_is_an_error() -> None:
     with pytest.raises(ArtifactError, match="not JSON"):
         Metadata.from_json("{")
@@ -125,10 +174,10 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(p for key in keys for p in _places(value[key], (*path, key)))]
 
 
-@pytest.mark.parametrize("place", _places(softmax_metadata())[1:], ids=str)
+@pytest.mark.parametrize("place", _places(shards_metadata(2))[1:], ids=str)
 def test_any_other_value_is_read_or_refused_in_a_line(place: tuple[Any, ...]) -> None:
     for value in (None, "", "x", -1, 2**70, 1.5, True, [], {}, [None], {"a": 1}):
-        data = softmax_metadata()
+        data = shards_metadata(2)
         inner: Any = data
         for key in place[:-1]:
             inner = inner[key]
