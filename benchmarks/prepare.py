@@ -69,9 +69,14 @@ def _graph(folder: Path, built: Any, trained: list[str]) -> dict[str, Any]:
     return answer
 
 
-def compile_(folder: Path, scheme: str, patterns: list[str], optimizer: str) -> dict[str, Any]:
-    """Compile ``program.pock`` of ``folder`` for ``scheme``, into the scheme's folder; seconds, and bytes."""
-    from pock.compiler import Scheme, TrainingProgram, compile_program
+def compile_(
+    folder: Path, scheme: str, patterns: list[str], optimizer: str, cores: int = 1
+) -> dict[str, Any]:
+    """Compile ``program.pock`` of ``folder`` for ``scheme``, into the scheme's folder; seconds, and bytes.
+
+    The batch is divided among ``cores`` where that pays.
+    """
+    from pock.compiler import Scheme, TrainingProgram, compile_program, worthwhile_shards
     from pock.compiler.optimizers import parse_optimizer
 
     from .peers.pock import PROGRAM
@@ -79,7 +84,8 @@ def compile_(folder: Path, scheme: str, patterns: list[str], optimizer: str) -> 
     program = TrainingProgram.load(folder / TRACED)
     chosen = Scheme.last_layer(*patterns)
     began = time.perf_counter()
-    artifact = compile_program(program, chosen, parse_optimizer(optimizer))
+    shards = worthwhile_shards(program, chosen, cores)
+    artifact = compile_program(program, chosen, parse_optimizer(optimizer), shards=shards)
     seconds = time.perf_counter() - began
     path = folder / scheme / PROGRAM
     artifact.save(path)

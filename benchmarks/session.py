@@ -208,6 +208,7 @@ class _Case:
             "scheme": self._scheme,
             "patterns": list(self._workload.patterns(self._scheme)),
             "optimizer": self._request.optimizer,
+            "cores": self._request.threads,
         }
         try:
             compiled = ask("compile", arguments, self._request.threads)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .pipeline import Artifact, Emit, compile_program, emit
     from .program import TrainingProgram
     from .scheme import Scheme
+    from .sharding import worthwhile_shards
 
 #: public name -> submodule; MLIR's bindings take a second to load and not every caller needs them
 _LAZY = {
@@ -34,6 +35,7 @@ _LAZY = {
     "emit": "pipeline",
     "TrainingProgram": "program",
     "Scheme": "scheme",
+    "worthwhile_shards": "sharding",
 }
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "compile_program",
     "emit",
     "trace",
+    "worthwhile_shards",
 ]
 
 

@@ -75,7 +75,7 @@ class Facts:
 
     transient_bytes: int
     copied: Mapping[int, str]
-    """Index of a ``@step`` argument that is not updated in place -> why that would be unsafe."""
+    """Index of an argument that is state and is not updated in place -> why that would be unsafe."""
     unaligned_inputs: bool
     """Whether the caller's arrays may lie wherever their elements may."""
     commands: tuple[Command, ...]
@@ -98,7 +98,8 @@ class Request:
     ``tiling`` chooses tile sizes for dispatches, ``tuning_flags`` make faster code: a program that IREE
     cannot compile with either is compiled without. ``verify`` has IREE verify the program after each of its
     passes, so that it says what is wrong where it would fail without a word. ``callers`` says how
-    many of each function's first arguments are read in the caller's memory.
+    many of each function's first arguments are read in the caller's memory, ``shards`` how often a step runs
+    ``@gradients``, if it does, before ``@update``.
     """
 
     text: str
@@ -110,6 +111,7 @@ class Request:
     tuning_flags: Sequence[str] = ()
     verify: bool = False
     callers: Mapping[str, int] = field(default_factory=dict)
+    shards: int = 1
 
 
 Describe = Callable[[Facts], Mapping[str, Any]]
@@ -165,12 +167,15 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
         stream = _run_iree(text.encode(), request, folder, ["--compile-to=stream", "--emit-mlir-bytecode"])
         with ir.Context():
             module = _parse(stream)
-            if (step := source.check(module)) is not None:
+            if (found := source.check(module)) is not None:
                 for (_, name), kernel in stream_ir.kernels(module).items():
                     _check_bindings(name, kernel)
                     _check_padding(name, kernel)
                 unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
-                facts = Facts(step.transient_bytes, source.copied, unaligned, commands(module, "step"))
+                runs = {"gradients": request.shards, "update": 1} if request.shards > 1 else {"step": 1}
+                transient = max(count * found[name].transient_bytes for name, count in runs.items())
+                done = [c for name, count in runs.items() for c in commands(module, name) * count]
+                facts = Facts(transient, source.copied, unaligned, tuple(done))
                 _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)
                 configured = _bytecode(module)

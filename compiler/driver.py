@@ -43,6 +43,7 @@ class Request:
     output: str
     emit: str
     parameters: str
+    cores: int = 1
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,15 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
     """Run a request; raises ``PockError`` for the user's mistakes. ``progress`` is told each phase."""
     from .optimizers import parse_optimizer
     from .pipeline import PARAMETERS, Emit, compile_program, emit
+    from .sharding import worthwhile_shards
 
     # What can be wrong in a word is found before the model is traced.
     _choice("--emit", request.emit, [*(str(stage) for stage in Emit), PROGRAM])
     _choice("--parameters", request.parameters, PARAMETERS)
     scheme, optimizer = load_scheme(request.scheme), parse_optimizer(request.optimizer)
     target = target_of(request)
+    if request.cores > 1 and not target.device.startswith("local-"):
+        raise UsageError(f"--cores is for CPUs, and the target is '{target}'")
     _check_output(request)
     # Standard output is for the result: the user's code may print.
     with redirect_stdout(sys.stderr):
@@ -84,12 +88,21 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
         progress("writing")
         program.save(request.output)
         return Result(files)
+    shards = worthwhile_shards(program, scheme, request.cores)
     if request.emit != Emit.VMFB:
         progress(f"running passes up to '{request.emit}'")
-        write_bytes(request.output, emit(program, Emit(request.emit), scheme, optimizer, target).encode())
+        text = emit(program, Emit(request.emit), scheme, optimizer, target, shards)
+        write_bytes(request.output, text.encode())
         return Result(files)
     artifact = compile_program(
-        program, scheme, optimizer, target, request.parameters, request.output, progress=progress
+        program,
+        scheme,
+        optimizer,
+        target,
+        request.parameters,
+        request.output,
+        progress=progress,
+        shards=shards,
     )
     progress("writing")
     return Result(tuple(artifact.save(request.output)), artifact, coverage(program, artifact))

@@ -25,7 +25,8 @@ class InPlaceModule:
     """A linalg module, changed as little as makes it right when IREE works in place.
 
     * A gradient and its update move behind the last read of the old value (``compiler/update_order.py``).
-    * State of ``@step`` whose update is not safe in place is no longer donated: it gets new storage.
+    * State of ``@step`` (or ``@update``) whose update is not safe in place is no longer donated: it gets new
+      storage.
     * An argument that is not donated and that IREE writes to gets a use that keeps it.
     * A result that another operation updates a slice of is copied: IREE does that in place even so
       (iree-org/iree issue 16168).
@@ -41,8 +42,9 @@ class InPlaceModule:
                 _copy_with_slice(update)
             ordered = [order_updates(function, self._donated[name]) for name, function in functions.items()]
             self._original = _text(module) if updates or any(ordered) else text
+        self._writer = "update" if "update" in self._donated else "step"
         self.copied: dict[int, str] = {}
-        """Index of an argument of ``@step`` that is no longer donated -> why."""
+        """Index of an argument of ``@step``, or ``@update``, that is no longer donated -> why."""
         self._kept: dict[str, set[int]] = {name: set() for name in self._donated}
 
     @property
@@ -57,29 +59,31 @@ class InPlaceModule:
         with _parsed(self._original) as module:
             functions = _functions(module)
             if self.copied:
-                _drop_donation(functions["step"], self.copied)
+                _drop_donation(functions[self._writer], self.copied)
             for name, arguments in self._kept.items():
                 _keep(functions[name], arguments)
             return _text(module)
 
-    def check(self, stream: ir.Module) -> Analysis | None:
-        """What ``text`` has become at the stream phase: the analysis of ``@step`` if it is right.
+    def check(self, stream: ir.Module) -> dict[str, Analysis] | None:
+        """What ``text`` has become at the stream phase: the analysis of each function if all is right.
 
         Otherwise the text has changed, and has to be compiled again. Raises ``InPlaceError``.
         """
-        accepted = None
+        found = {}
         right = True
         for name, donated in self._donated.items():
-            dropped = self.copied if name == "step" else {}
+            dropped = self.copied if name == self._writer else {}
             analysis = analyse(stream, name, {i: k for i, k in donated.items() if i not in dropped})
             if again := self._kept[name].intersection(analysis.overwritten):
                 raise InPlaceError(f"IREE overwrites argument {min(again)} of @{name}, which is the caller's")
             self._kept[name].update(analysis.overwritten)
             right = right and not analysis.overwritten and not analysis.hazards
-            if name == "step":
+            if name == self._writer:
                 self.copied |= analysis.hazards
-                accepted = analysis
-        return accepted if right else None
+            elif analysis.hazards:
+                raise InPlaceError(f"@{name} reads what it writes: {next(iter(analysis.hazards.values()))}")
+            found[name] = analysis
+        return found if right else None
 
 
 @contextmanager

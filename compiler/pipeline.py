@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import ml_dtypes
 import numpy as np
 from torch_mlir import ir
 
-from pock.dialects.types import element_of
+from pock.dialects.types import element_of, shape_of
 from pock.targets import Target, TargetError, get_target
 
 from .analysis.commands import DISPATCH, Command
-from .analysis.declared import dimensions_of, mask_of, role_of
+from .analysis.declared import dimensions_of, mask_of, role_of, symbol_of
 from .codegen import CodegenError, Facts, FinalError, Progress, Request, generate
 from .errors import UsageError
 from .files import replacing, write_bytes
@@ -38,10 +39,11 @@ from .passes.prune_positions import PrunePositions
 from .passes.raise_gradients import RaiseGradients
 from .passes.rematerialize import Rematerialize
 from .passes.schedule_updates import ScheduleUpdates
+from .passes.split_batch import SplitBatch, division_of, summands_of
 from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
 from .scheme import Scheme
-from .torch_ir import operations, step_of
+from .torch_ir import gradients_of, operations
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
@@ -66,9 +68,9 @@ def masked(scheme: Scheme) -> list[PipelineStage]:
     return [ApplyScheme.of(scheme), RaiseGradients()]
 
 
-def pruned() -> list[PipelineStage]:
-    """The stages from there to ``--emit=pruned``."""
-    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
+def pruned(shards: int = 1) -> list[PipelineStage]:
+    """The stages from there to ``--emit=pruned``; ``shards`` is how many parts the batch is cut into."""
+    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad(), SplitBatch(shards)]
 
 
 def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:
@@ -102,14 +104,19 @@ def storable(target: Target) -> list[PipelineStage]:
 
 
 def emit(
-    program: TrainingProgram, stage: Emit, scheme: Scheme, optimizer: Optimizer, target: str | Target = "cpu"
+    program: TrainingProgram,
+    stage: Emit,
+    scheme: Scheme,
+    optimizer: Optimizer,
+    target: str | Target = "cpu",
+    shards: int = 1,
 ) -> str:
     """The program as MLIR text at a stage before ``vmfb``; for ``target``, which shows from ``linalg`` on."""
     module = program.copy_module()
     if stage is not Emit.TORCH:
         run_pipeline(module, masked(scheme))
     if stage in (Emit.PRUNED, Emit.LINALG):
-        run_pipeline(module, pruned())
+        run_pipeline(module, pruned(shards))
     if stage is Emit.LINALG:
         chosen = _target(target)
         run_pipeline(module, trained(optimizer, _stores_bytes(chosen)))
@@ -169,22 +176,29 @@ def compile_program(
     parameters: str = "embedded",
     output: str | Path = "model.vmfb",
     progress: Progress = lambda _: None,
+    shards: int = 1,
 ) -> Artifact:
     """Compile a training program.
 
     Without a scheme everything is trained; without an optimizer by SGD. ``parameters`` is
     ``"embedded"`` or ``"external"``: then ``output`` is where the artifact will be saved, as it refers
-    to the archive by name. ``progress`` is told what is being done, a phase at a time. Raises ``PockError``.
+    to the archive by name. ``progress`` is told what is being done, a phase at a time. With ``shards``, a
+    step computes the gradients of as many equal parts of the batch, each on a core of its own, before it
+    updates: see ``sparsebp-split-batch``. Raises ``PockError``.
     """
     if parameters not in PARAMETERS:
         raise UsageError(f"parameters must be 'embedded' or 'external', got '{parameters}'")
+    if shards < 1:
+        raise UsageError(f"shards must be 1 or more, got {shards}")
     if parameters == "external" and archive_name(output) == Path(output).name:
         raise UsageError(
             f"{output} is where the parameters would be; name the program otherwise, as in .vmfb"
         )
     options = _Options(
-        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress
+        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress, shards
     )
+    if shards > 1 and not options.target.device.startswith("local-"):
+        raise UsageError(f"target '{options.target}' has no cores to divide a batch among; leave out shards")
     bits = _stores_bytes(options.target)
     try:
         return _compiled(program, options, bits)
@@ -209,6 +223,7 @@ class _Options:
     parameters: str
     output: str | Path
     progress: Progress
+    shards: int
 
 
 def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> ir.Module:
@@ -217,14 +232,14 @@ def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> ir.
     options.progress("applying the scheme")
     run_pipeline(module, masked(options.scheme))
     options.progress("pruning the backward pass")
-    run_pipeline(module, pruned())
+    run_pipeline(module, pruned(options.shards))
     options.progress("expanding the optimizer")
     run_pipeline(module, trained(options.optimizer, bits))
     return module
 
 
 def _saves_bits(module: ir.Module) -> bool:
-    saves = operations(step_of(module), "sparsebp.save")
+    saves = operations(gradients_of(module), "sparsebp.save")
     return any(element_of(op.operation.results[0].type) == "i1" for op in saves)
 
 
@@ -235,6 +250,8 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     module = _transformed(program, options, bits)
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
+        if options.shards > 1:
+            described["shards"] = _shards(program, module, options.shards)
     progress("lowering to linalg")
     lowered(module, chosen)
     run_pipeline(module, storable(chosen))
@@ -251,9 +268,10 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         archive,
         SCOPE,
         embed=parameters == "embedded",
-        tiling=chosen.tiling,
+        tiling=partial(chosen.tiling, alone=options.shards > 1),
         tuning_flags=chosen.tuning_flags(),
         callers=_callers(described, chosen),
+        shards=options.shards,
     )
     generated = generate(request, lambda facts: _with_facts(described, facts, names), progress)
     copied = {names[i]: why for i, why in generated.facts.copied.items()}
@@ -331,8 +349,11 @@ def _storage(kind: str, output: str | Path, archive: bytes) -> dict[str, str]:
 
 
 def _state_arguments(described: Mapping[str, Any]) -> dict[int, str]:
-    """Index of each argument of ``@step`` that is state -> its name."""
+    """Index of each argument of ``@step``, or ``@update``, that is state -> its name."""
     first = sum(len(described[key]) for key in ("inputs", "targets", "hyperparameters"))
+    if "shards" in described:
+        shards = described["shards"]
+        first = shards["count"] * len(shards["partials"]) + len(described["hyperparameters"])
     return {first + i: entry["name"] for i, entry in enumerate(described["state"])}
 
 
@@ -341,13 +362,16 @@ def _callers(described: Mapping[str, Any], target: Target) -> dict[str, int]:
     if not target.device.startswith("local-"):
         return {}
     inputs, targets = len(described["inputs"]), len(described["targets"])
-    return {"step": inputs + targets, "evaluate": inputs + targets, "predict": inputs}
+    callers = {"evaluate": inputs + targets, "predict": inputs}
+    if "shards" in described:
+        return {"gradients": inputs + targets + len(described["shards"]["whole"]), **callers}
+    return {"step": inputs + targets, **callers}
 
 
 def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, str]) -> dict[str, Any]:
     """The metadata with what code generation found out; memory is in bytes."""
     memory = {
-        "transient": facts.transient_bytes,
+        "transient": facts.transient_bytes + _summand_bytes(described.get("shards")),
         "state": sum(_bytes(entry) for entry in described["state"]),
         "copied_state": sorted(names[i] for i in facts.copied),
     }
@@ -357,6 +381,11 @@ def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, 
         "unaligned_inputs": facts.unaligned_inputs,
         "work": _work(facts.commands),
     }
+
+
+def _summand_bytes(shards: Mapping[str, Any] | None) -> int:
+    """The memory of what ``@gradients`` returns for all parts of the batch."""
+    return 0 if shards is None else shards["count"] * sum(map(_bytes, shards["partials"]))
 
 
 def _work(commands: Iterable[Command]) -> dict[str, int]:
@@ -410,6 +439,28 @@ def _describe(
         "scheme": scheme.to_dict(),
         "optimizer": optimizer.to_dict(),
     }
+
+
+def _shards(program: TrainingProgram, module: ir.Module, count: int) -> dict[str, Any]:
+    """The metadata of a split batch: what ``@gradients`` takes and gives."""
+    gradients = gradients_of(module)
+    divided, whole = division_of(gradients)
+    names = [spec.name for spec in (*program.signature.inputs, *program.signature.targets)]
+    read = {symbol_of(op) for op in operations(gradients, "sparsebp.read")}
+    returned = list(operations(gradients)[-1].operation.operands)
+    types = [value.type for value in returned[len(returned) - summands_of(gradients) :]]
+    return {
+        "count": count,
+        "divided": divided,
+        "whole": [names[i] for i in whole],
+        "state": [name for name in state_of(module) if name in read],
+        "partials": [{"shape": list(shape_of(t)), "dtype": _dtype(element_of(t))} for t in types],
+    }
+
+
+def _dtype(element: str) -> str:
+    """The dtype of a torch element type."""
+    return _DTYPES.get(element, element.replace("ui", "uint", 1).replace("si", "int", 1))
 
 
 _DTYPES = {"f32": "float32", "f64": "float64", "f16": "float16", "bf16": "bfloat16", "i1": "bool"}

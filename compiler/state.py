@@ -7,7 +7,7 @@ from typing import Any
 from torch_mlir import ir
 
 from pock.compiler.source import MODEL, Part, Source
-from pock.compiler.torch_ir import TorchBuilder, body, step_of
+from pock.compiler.torch_ir import TorchBuilder, body, update_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
 from pock.dialects.types import vtensor
@@ -54,7 +54,7 @@ def count_steps(module: ir.Module) -> None:
         return
     type_, zero = _scalar_i64()
     declare_state(module, STEP, type_, "step", zero)
-    step = step_of(module)
+    step = update_of(module)
     end = list(body(step).operations)[-1]
     builder = TorchBuilder(end, Source(Part.UPDATE, MODEL).around(end.operation.location))
     value = builder.read(STEP, vtensor((), "si64"))

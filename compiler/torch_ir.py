@@ -264,6 +264,16 @@ def step_of(module: ir.Module) -> Any:
     return step
 
 
+def gradients_of(module: ir.Module) -> Any:
+    """The function that computes gradients: ``@step``, or ``@gradients`` of a part of the batch."""
+    return functions(module).get("gradients") or step_of(module)
+
+
+def update_of(module: ir.Module) -> Any:
+    """The function that writes the state: ``@step``, or ``@update`` where the batch is split."""
+    return functions(module).get("update") or step_of(module)
+
+
 def body(function: Any) -> ir.Block:
     """The single block of a function; raises ``PassFailure`` if it has control flow."""
     blocks = function.operation.regions[0].blocks

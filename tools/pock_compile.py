@@ -88,6 +88,16 @@ def pock_compile(
             ".safetensors archive beside it.",
         ),
     ] = "embedded",
+    cores: Annotated[
+        int,
+        Option(
+            min=1,
+            metavar="N",
+            help="How many cores of the CPU train. With more than one the batch is divided among them where "
+            "that pays, as it does for convolutional networks: each core computes the gradients of a part. "
+            "The program runs on other numbers of cores, too.",
+        ),
+    ] = 1,
     profile: Annotated[
         bool,
         Option(
@@ -124,7 +134,7 @@ def pock_compile(
     """
     from pock.compiler.driver import Request
 
-    request = Request(task, scheme, optimizer, target, _output(output, emit), emit, parameters)
+    request = Request(task, scheme, optimizer, target, _output(output, emit), emit, parameters, cores)
     outputs = Outputs(profile_json, profile_picture)
     wanted = profile or outputs != Outputs()
     if wanted:
@@ -147,6 +157,8 @@ def _check_profile(request: "Request") -> None:
 
     if request.emit != "vmfb":
         raise UsageError(f"--profile runs the compiled program, which --emit={request.emit} does not make")
+    if request.cores > 1:
+        raise UsageError("--profile looks at all cores sharing a step; leave out --cores")
     if not (target := target_of(request)).is_host:
         raise UsageError(f"--profile runs the program here: the target has to be 'cpu', got '{target}'")
 
@@ -199,6 +211,8 @@ def _summary(result: "Result") -> Iterator[tuple[str, str]]:
         metadata = result.artifact.metadata
         yield "trains", _trained(result.coverage)
         yield "model", f"{metadata['model']} for {metadata['target']}"
+        if shards := metadata.get("shards"):
+            yield "batch", f"in {shards['count']} parts, each on a core of its own"
         memory = metadata["memory"]
         yield "memory", f"{_size(memory['transient'])} during a step, {_size(memory['state'])} of state"
         for text in result.artifact.notes:

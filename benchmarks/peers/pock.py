@@ -35,7 +35,12 @@ class Pock(Peer):
         return version("pock")
 
     def measure(self, step: Step, steps: int) -> Mapping[str, float]:
-        """``beyond_invocation``: seconds of ``Trainer.step`` outside of the compiled program, median."""
+        """``beyond_invocation``: seconds of ``Trainer.step`` outside of the compiled program, median.
+
+        Nothing of a program whose batch is divided: its threads have contexts of their own.
+        """
+        if self._trainer.metadata.shards is not None:
+            return {}
         program = self._trainer._program
         context = program._context
         timed = _TimedContext(context)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from pock.compiler.torch_ir import operations, step_of
+from pock.compiler.torch_ir import operations, update_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
 
@@ -37,8 +37,8 @@ def dimensions_of(declaration: Any) -> list[str]:
 
 
 def writers(module: ir.Module) -> Iterator[Any]:
-    """The updates and assigns of ``@step``, in program order."""
-    for op in operations(step_of(module)):
+    """The updates and assigns of a training step, in program order."""
+    for op in operations(update_of(module)):
         if op.operation.name in ("sparsebp.update", "sparsebp.assign"):
             yield op
 

@@ -29,6 +29,7 @@ _REGISTRY = {
     "sparsebp-separate-padding": "separate_padding:SeparatePadding",
     "sparsebp-signed-arithmetic": "signed_arithmetic:SignedArithmetic",
     "sparsebp-simplify": "simplify:Simplify",
+    "sparsebp-split-batch": "split_batch:SplitBatch",
     "sparsebp-widen-bits": "widen_bits:WidenBits",
 }
 

@@ -19,7 +19,7 @@ from pock.compiler.torch_ir import (
     body,
     operations,
     set_function_type,
-    step_of,
+    update_of,
 )
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
@@ -82,7 +82,7 @@ class ExpandOptimizer(Pass):
 
     def apply(self, module: ir.Module) -> None:
         optimizer = parse_optimizer(self.optimizer)
-        step = step_of(module)
+        step = update_of(module)
         if HYPERPARAMETERS in step.operation.attributes:
             raise fail_at(step, "the optimizer has been expanded already")
         updates = list(operations(step, "sparsebp.update"))
@@ -110,7 +110,7 @@ class ExpandOptimizer(Pass):
 
 def hyperparameters_of(module: ir.Module) -> list[tuple[str, float | None]]:
     """Name and default of the last arguments of an expanded ``@step``, in order."""
-    attribute = step_of(module).operation.attributes[HYPERPARAMETERS]
+    attribute = update_of(module).operation.attributes[HYPERPARAMETERS]
     entries = [ir.DictAttr(entry) for entry in ir.ArrayAttr(attribute)]
     return [
         (ir.StringAttr(e["name"]).value, ir.FloatAttr(e["default"]).value if "default" in e else None)
@@ -161,7 +161,7 @@ def _needs_steps(optimizer: Optimizer) -> bool:
 def _completed_steps(module: ir.Module, location: ir.Location) -> ir.Value:
     """The number of steps before this one, a 0-d f32; ``@step`` counts from now on."""
     count_steps(module)
-    builder = TorchBuilder(next(iter(body(step_of(module)).operations)), location)
+    builder = TorchBuilder(next(iter(body(update_of(module)).operations)), location)
     # In front of everything, so in front of where the count is assigned. f32 holds 2**24 steps exactly;
     # everything that is computed from the count has reached its limit long before.
     return _convert(builder, builder.read(STEP, vtensor((), "si64")), "f32")

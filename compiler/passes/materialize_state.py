@@ -13,12 +13,13 @@ from torch_mlir.dialects import linalg, tensor
 from pock.compiler.analysis.declared import frozen, role_of, symbol_of
 from pock.compiler.conversions.builder import LinalgBuilder, shape
 from pock.compiler.program import archive_key
-from pock.compiler.torch_ir import TorchBuilder, body, functions, operations, set_function_type, step_of
+from pock.compiler.torch_ir import TorchBuilder, body, functions, operations, set_function_type, update_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import element_of, shape_of, vtensor
 
 from .base import Pass, fail_at
+from .split_batch import summands_of
 
 SCOPE = "model"
 """The parameter scope under which initial values are found."""
@@ -71,15 +72,42 @@ class MaterializeState(Pass):
         by_name, declared, state = functions(module), sparsebp.declarations(module), state_of(module)
         if "init" in by_name:
             raise fail_at(by_name["init"], "there is a function @init already")
-        for update in operations(step_of(module), "sparsebp.update"):
+        for update in operations(update_of(module), "sparsebp.update"):
             raise fail_at(update, "an update is left: run sparsebp-expand-optimizer first")
         model_state = {n: op for n, op in state.items() if role_of(op) in MODEL_STATE}
         types = _read_types(module)
         for name, function in by_name.items():
-            arguments = state if name == "step" else model_state
-            _Materialization(function, declared, arguments, types, donate=name == "step").run()
+            if name in ("step", "update"):
+                arguments = state
+            elif name == "gradients":
+                arguments = _read_by(function, state)
+            else:
+                arguments = model_state
+            donate = name in ("step", "update")
+            _Materialization(function, declared, arguments, types, donate).run()
+            if name == "gradients":
+                _donate_storage(function)
         _add_init(module, state)
         _declare_globals(module)
+
+
+def _read_by(function: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the declarations in ``state`` that a function reads."""
+    read = {symbol_of(op) for op in operations(function, "sparsebp.read")}
+    return {name: op for name, op in state.items() if name in read}
+
+
+def _donate_storage(function: Any) -> None:
+    """Give ``@gradients`` an argument for each summand, its last results, which takes its storage."""
+    block = body(function)
+    returned = list(list(block.operations)[-1].operation.operands)
+    attributes = _attributes_of(function, "arg_attrs", len(block.arguments))
+    for i in range(len(returned) - summands_of(function), len(returned)):
+        block.add_argument(returned[i].type, returned[i].location)
+        output = ir.IntegerAttr.get(ir.IndexType.get(), i)
+        attributes.append(ir.DictAttr.get({"iree.abi.output": output}))
+    set_function_type(function)
+    function.operation.attributes["arg_attrs"] = ir.ArrayAttr.get(attributes)
 
 
 def tensor_type(declaration: Any) -> ir.RankedTensorType:

@@ -10,7 +10,7 @@ from torch_mlir import ir
 from pock.compiler.analysis.block_graph import BlockGraph
 from pock.compiler.analysis.old_values import is_view
 from pock.compiler.analysis.saved_values import Choice, SavedValues
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, operations, step_of
+from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, gradients_of, operations
 from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass
@@ -65,7 +65,7 @@ class Rematerialize(Pass):
     bits: bool = True
 
     def apply(self, module: ir.Module) -> None:
-        step = step_of(module)
+        step = gradients_of(module)
         _compare_results(step)
         for op in operations(step):
             _merge_views(op)

@@ -29,6 +29,7 @@ from pock.compiler import (
     lowering,
     pipeline,
     trace,
+    worthwhile_shards,
 )
 from pock.compiler.analysis.declared import symbol_of
 from pock.compiler.codegen import CodegenError
@@ -572,3 +573,69 @@ def test_bits_are_not_saved_where_the_target_stores_no_bytes() -> None:
     task = TrainingTask(model, (torch.randn(4, 3, 12, 12),), (torch.tensor([0, 1, 0, 1]),), F.cross_entropy)
     text = emit(trace(task), Emit.LINALG, Scheme.bias_only(), SGD(), "vulkan")
     assert not _SAVED_BITS.search(text)
+
+
+# -- shards -------------------------------------------------------------------------------------
+
+
+def test_metadata_says_how_a_batch_is_divided() -> None:
+    artifact = compile_program(traced("conv"), rules(("classifier.*", "full")), SGD(momentum=0.9), shards=2)
+    entries = {entry["name"]: entry for entry in artifact.metadata["state"]}
+    assert artifact.metadata["shards"] == {
+        "count": 2,
+        "divided": [True, True],
+        "whole": ["target"],
+        # Nothing below the classifier is trained: its gradients take no value of the state but the weight.
+        "state": ["classifier.weight", "classifier.bias"],
+        "partials": [
+            {"shape": [], "dtype": "float32"},
+            {"shape": entries["classifier.bias"]["shape"], "dtype": "float32"},
+            {"shape": entries["classifier.weight"]["shape"], "dtype": "float32"},
+        ],
+    }
+    assert artifact.metadata["memory"]["copied_state"] == [] and not artifact.notes
+    assert {command.kind for command in artifact.commands} >= {"dispatch"}
+
+
+def test_a_divided_step_has_two_functions_at_every_stage_from_pruned_on() -> None:
+    program = traced("conv")
+    for stage, names in ((Emit.SPARSEBP, {"step"}), (Emit.PRUNED, {"gradients", "update"})):
+        module = parse_module(emit(program, stage, Scheme.full(), SGD(), shards=2), sparsebp.context())
+        assert set(functions(module)) == {*names, "predict", "evaluate"}
+    text = emit(program, Emit.LINALG, Scheme.full(), SGD(), shards=2)
+    assert "@gradients" in text and "@update" in text and "@step" not in text
+
+
+@pytest.mark.parametrize(
+    ("shards", "target", "message"),
+    [
+        (0, "cpu", "shards must be 1 or more, got 0"),
+        (2, "vulkan:adreno", "target 'vulkan' has no cores to divide a batch among; leave out shards"),
+    ],
+)
+def test_what_cannot_be_divided_is_said(shards: int, target: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        compile_program(traced("conv"), target=target, shards=shards)
+
+
+def _images(batch: int, size: int) -> TrainingProgram:
+    model, x = zoo.settle(zoo.ConvNet()), torch.randn(batch, 3, size, size)
+    return trace(TrainingTask(model, (x,), (torch.zeros(batch).long(),), F.cross_entropy))
+
+
+def test_a_batch_is_divided_where_that_is_possible_and_there_is_enough_to_do() -> None:
+    large, small = _images(8, 128), _images(8, 32)
+    assert [worthwhile_shards(large, Scheme.full(), cores) for cores in (1, 2, 3, 8)] == [1, 2, 1, 8]
+    assert worthwhile_shards(small, Scheme.full(), 2) == 1
+
+
+def test_a_batch_is_not_divided_where_weights_are_most_of_what_a_step_reads() -> None:
+    model = nn.Sequential(*(nn.Linear(512, 512) for _ in range(8)))
+    task = TrainingTask(model, (torch.randn(256, 512),), (torch.zeros(256).long(),), F.cross_entropy)
+    wide = TrainingTask(model, (torch.randn(4096, 512),), (torch.zeros(4096).long(),), F.cross_entropy)
+    assert [worthwhile_shards(trace(each), Scheme.full(), 2) for each in (task, wide)] == [1, 2]
+
+
+def test_a_batch_that_cannot_be_divided_is_an_error() -> None:
+    with pytest.raises(PassFailure, match="is not made of 3 equal parts of the batch"):
+        compile_program(traced("conv"), shards=3)

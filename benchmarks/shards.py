@@ -1,0 +1,74 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What dividing a batch gains: ``python -m pock.benchmarks.shards`` prints ``compiler.sharding``'s table.
+
+Each program is compiled for all cores to share each dispatch, and for each to have a part of the batch; both
+are loaded in one process, which takes turns with them. Times are medians of whole steps.
+"""
+
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from pock.compiler import Scheme, TrainingProgram, TrainingTask, compile_program, trace, worthwhile_shards
+from pock.compiler.opt import run_pipeline
+from pock.compiler.pipeline import masked, pruned
+from pock.compiler.sharding import weights_and_activations
+from pock.runtime import Trainer
+
+from .machine import processors
+from .workloads import WORKLOADS
+
+CASES = tuple(
+    product(
+        ("mobilenetv2-0.35", "mobilenetv2-224", "resnet50", "bert-small", "llama-small"), ("full", "sparse")
+    )
+)
+"""Workloads and schemes."""
+
+_BATCH, _TURNS, _TURN = 8, 10, 0.5
+
+
+def milliseconds(program: TrainingProgram, scheme: Scheme, batch: tuple[np.ndarray, ...]) -> list[float]:
+    """The median step, shared and divided."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainers = []
+        for shards in (1, processors()):
+            path = Path(folder) / f"{shards}.vmfb"
+            compile_program(program, scheme, shards=shards).save(path)
+            trainers.append(Trainer(path))
+        times: list[list[float]] = [[] for _ in trainers]
+        for turn in range(_TURNS + 1):
+            for taken, trainer in zip(times, trainers, strict=True):
+                until = time.perf_counter() + _TURN
+                while (began := time.perf_counter()) < until:
+                    trainer.step(*batch, lr=1e-7)
+                    # The first turn is to get warm.
+                    taken += [time.perf_counter() - began] if turn else []
+        return [1e3 * float(np.median(taken)) for taken in times]
+
+
+def main() -> None:
+    """Print the table."""
+    print("| workload | scheme | weights / activations | shared, ms | divided, ms | chosen |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, kind in CASES:
+        workload = WORKLOADS[name]
+        built = workload.build(_BATCH)
+        names = workload.trained(kind, [name for name, _ in built.model.named_parameters()])
+        scheme = Scheme.last_layer(*names)
+        program = trace(TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss))
+        module = program.copy_module()
+        run_pipeline(module, [*masked(scheme), *pruned(processors())])
+        weights, activations = weights_and_activations(module, processors())
+        times = milliseconds(program, scheme, (built.inputs.numpy(), built.targets.numpy()))
+        cells = " | ".join(f"{each:.1f}" for each in times)
+        chosen = "divided" if worthwhile_shards(program, scheme, processors()) > 1 else "shared"
+        print(f"| {name} | {kind} | {weights / activations:.2f} | {cells} | {chosen} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""``sparsebp-split-batch``: a step becomes gradients of a part of the batch, and an update from all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch_mlir import ir
+
+from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Shares, part, same_positions
+from pock.compiler.torch_ir import (
+    TorchBuilder,
+    body,
+    operations,
+    set_function_type,
+    step_of,
+)
+from pock.dialects.sparsebp import Mask
+from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
+
+from .base import Pass, fail_at
+from .sinking import SELECTION
+
+SHARDS = "sparsebp.shards"
+"""The attribute of ``@gradients`` that says how the batch is divided."""
+
+_WRITES = ("sparsebp.update", "sparsebp.assign")
+
+_SIZES = {
+    "torch.aten._unsafe_view": 1, "torch.aten.empty.memory_format": 0, "torch.aten.expand": 1,
+    "torch.aten.full": 0, "torch.aten.ones": 0, "torch.aten.reshape": 1, "torch.aten.view": 1,
+    "torch.aten.zeros": 0,
+}  # fmt: skip
+"""Operations one of whose operands lists the sizes of their result."""
+
+
+@dataclass(frozen=True)
+class SplitBatch(Pass):
+    """Split ``@step`` into ``@gradients``, of one of ``count`` equal parts of the batch, and ``@update``.
+
+    Parts do not wait for each other: each core has its own, in its own cache, where otherwise cores share
+    every operation and meet after it. What sums over the batch (gradients of weights, the loss) becomes a
+    sum over the part, a result of ``@gradients``; ``@update`` takes these of all parts, adds them up and
+    goes on as the step would have. ::
+
+        func.func @step(%x: !torch.vtensor<[8,4],f32>, %y: ...) -> (!torch.vtensor<[],f32>, ...) {
+          ...
+          %dw = torch.aten.mm %gt, %x : !torch.vtensor<[3,8],f32>, !torch.vtensor<[8,4],f32> -> ...
+          "sparsebp.update"(%dw) {symbol = @w, ...}
+          return %loss, %output
+
+    becomes with ``count=2``::
+
+        func.func @gradients(%x: !torch.vtensor<[4,4],f32>, %y: ...) -> (..., !torch.vtensor<[3,4],f32>) {
+          ...
+          %dw = torch.aten.mm %gt, %x : !torch.vtensor<[3,4],f32>, !torch.vtensor<[4,4],f32> -> ...
+          return %output, %loss, %dw
+        }
+        func.func @update(%loss0: ..., %dw0: ..., %loss1: ..., %dw1: ...) -> !torch.vtensor<[],f32> {
+          %dw = torch.aten.add.Tensor %dw0, %dw1, %int1
+          "sparsebp.update"(%dw) {symbol = @w, ...}
+
+    Small values of the whole batch, such as how many labels count, are computed by each part. The attribute
+    ``sparsebp.shards`` of ``@gradients`` says how many parts there are and, for each input and target of the
+    step, whether ``@gradients`` takes a part of it; those in ``whole`` follow once more, whole.
+
+    A step that is not the sum of such parts is an error: one that normalises over the batch or draws random
+    numbers, or whose batch ``count`` does not divide. With ``count=1`` nothing changes.
+    """
+
+    name: ClassVar[str] = "sparsebp-split-batch"
+
+    count: int = 1
+
+    def apply(self, module: ir.Module) -> None:
+        if self.count > 1:
+            _Split(step_of(module), self.count).run()
+
+
+class _Split:
+    """Splits one function."""
+
+    def __init__(self, step: Any, count: int) -> None:
+        self.step, self.count = step, count
+        self.arguments = list(body(step).arguments)
+        self.shares = Shares(step, count)
+        self.totals: dict[ir.Value, bool] = {}
+        """The values that can be had in ``@update`` -> whether as a sum of summands."""
+        self.wishes: dict[ir.Value, dict[Share | None, None]] = {}
+        """For each value the shares that ``@gradients`` needs; None for all of it in ``@update``."""
+
+    def run(self) -> None:
+        """Build the two functions; the step goes. Nothing has changed if that is not possible."""
+        for op in operations(self.step):
+            self._see(op.operation)
+        returned = list(operations(self.step)[-1].operation.operands)
+        self._wish(returned)
+        summands = [v for v in self.wishes if None in self.wishes[v] and self.totals[v]]
+        self._gradients(returned[1:], summands)
+        self._update(returned[0], summands)
+        self.step.operation.erase()
+
+    # -- what is possible -----------------------------------------------------------------------
+
+    def _see(self, op: Any) -> None:
+        """Whether ``@update`` can have an operation's results, and a sum of them or what they are made of."""
+        from_others = all(value in self.totals for value in op.operands)
+        for result in op.results:
+            if from_others and result not in self.shares.given:
+                self.totals[result] = False
+            elif is_vtensor(result.type) and self.shares.has(result, SUMMAND):
+                self.totals[result] = True
+            elif from_others:
+                self.totals[result] = False
+
+    # -- what is needed -------------------------------------------------------------------------
+
+    def _wish(self, returned: Sequence[ir.Value]) -> None:
+        """Note what each value is needed as, from what is returned and written back to the arguments."""
+        *rest, terminator = operations(self.step)
+        self._ask(terminator, "the loss", returned[0], None)
+        for i, output in enumerate(returned[1:]):
+            self._ask(terminator, f"output {i}", output, part(0))
+        for op in reversed(rest):
+            operation = op.operation
+            if operation.name in _WRITES:
+                symbol = ir.FlatSymbolRefAttr(operation.attributes["symbol"]).value
+                self._ask(op, f"the new value of '{symbol}'", operation.operands[0], None)
+            for result in operation.results:
+                for share in list(self.wishes.get(result, ())):
+                    self._pass_on(operation, result, share)
+
+    def _ask(self, op: Any, what: str, value: ir.Value, share: Share | None) -> None:
+        if not (value in self.totals if share is None else self.shares.has(value, share)):
+            raise fail_at(op, f"{what} is not made of {self.count} equal parts of the batch")
+        self.wishes.setdefault(value, {})[share] = None
+
+    def _pass_on(self, op: Any, result: ir.Value, share: Share | None) -> None:
+        """What is needed of an operation's operands for ``share`` of its result."""
+        if share is None and not self.totals[result]:
+            for value in op.operands:
+                self.wishes.setdefault(value, {})[None] = None
+            return
+        needed = self.shares.needed[result][share or SUMMAND]
+        if share is None:
+            self.wishes[result][SUMMAND] = None
+        for value, kind in zip(op.operands, needed, strict=True):
+            if kind is not None:
+                self.wishes.setdefault(value, {})[kind] = None
+
+    # -- functions ------------------------------------------------------------------------------
+
+    def _gradients(self, outputs: Sequence[ir.Value], summands: Sequence[ir.Value]) -> None:
+        """``@gradients``, in front of the step."""
+        asked = [self.wishes.get(argument, {}) for argument in self.arguments]
+        # Of what is not needed, a part is less to take.
+        divided = [
+            self.shares.has(argument, part(0)) and (part(0) in shares or not shares)
+            for argument, shares in zip(self.arguments, asked, strict=True)
+        ]
+        again = [i for i, shares in enumerate(asked) if divided[i] and WHOLE in shares]
+        shares = [part(0) if cut else WHOLE for cut in divided]
+        places = [*zip(self.arguments, shares, strict=True), *((self.arguments[i], WHOLE) for i in again)]
+        function, block = self._function("gradients", [self._type(v, share) for v, share in places])
+        made = {(v, share): block.arguments[i] for i, (v, share) in enumerate(places)}
+        builder = self._at_end(block)
+        for op in operations(self.step):
+            operation = op.operation
+            asked_of = {s for r in operation.results for s in self.wishes.get(r, ()) if s is not None}
+            for share in sorted(asked_of, key=lambda s: (s.kind.value, s.axis, s.blocks)):
+                needed = self._needed(operation, share)
+                operands = [
+                    made[v, s] if s is not None else None
+                    for v, s in zip(operation.operands, needed, strict=True)
+                ]
+                results = self._again(builder, operation, operands, share)
+                made |= {(r, share): v for r, v in zip(operation.results, results, strict=True)}
+        values = [*(made[v, part(0)] for v in outputs), *(made[v, SUMMAND] for v in summands)]
+        self._end(function, builder, values)
+        function.attributes[SHARDS] = ir.DictAttr.get(
+            {
+                "count": builder.i64(self.count),
+                "divided": ir.DenseBoolArrayAttr.get(divided),
+                "whole": ir.DenseI64ArrayAttr.get(again),
+                "summands": builder.i64(len(summands)),
+            }
+        )
+
+    def _needed(self, op: Any, share: Share) -> Sequence[Share | None]:
+        """What an operation needs of its operands; its results that are needed so need the same."""
+        return next(
+            self.shares.needed[r][share]
+            for r in op.results
+            if share in self.wishes.get(r, ()) and share in self.shares.needed[r]
+        )
+
+    def _update(self, loss: ir.Value, summands: Sequence[ir.Value]) -> None:
+        """``@update``, in front of the step."""
+        types = [value.type for value in summands]
+        function, block = self._function("update", types * self.count)
+        given = list(block.arguments)
+        builder = self._at_end(block)
+        totals: dict[ir.Value, ir.Value] = {}
+        for i, value in enumerate(summands):
+            total, *others = given[i :: len(summands)]
+            for other in others:
+                total = builder.add(total, other)
+            totals[value] = total
+        for op in operations(self.step):
+            operation = op.operation
+            wanted = any(None in self.wishes.get(r, ()) for r in operation.results)
+            if operation.name in _WRITES or (wanted and not any(r in totals for r in operation.results)):
+                operands = [totals.get(v) for v in operation.operands]
+                results = self._again(builder, operation, operands, None)
+                totals |= dict(zip(operation.results, results, strict=True))
+        self._end(function, builder, [totals[loss]])
+
+    # -- building -------------------------------------------------------------------------------
+
+    def _type(self, value: ir.Value, share: Share | None) -> ir.Type:
+        """The type of a share of ``value``."""
+        if share is None or share.kind is not Kind.PART or not is_vtensor(value.type):
+            return value.type
+        shape = list(shape_of(value.type))
+        shape[share.axis] //= self.count
+        return vtensor(shape, element_of(value.type))
+
+    def _function(self, name: str, types: Sequence[ir.Type]) -> tuple[Any, ir.Block]:
+        with ir.InsertionPoint(self.step):
+            function = ir.Operation.create(
+                "func.func",
+                regions=1,
+                attributes={
+                    "sym_name": ir.StringAttr.get(name),
+                    "function_type": ir.TypeAttr.get(ir.FunctionType.get(types, [])),
+                },
+                loc=self.step.operation.location,
+            )
+        block = ir.Block.create_at_start(function.regions[0], types, [ir.Location.unknown()] * len(types))
+        return function, block
+
+    def _at_end(self, block: ir.Block) -> "_Builder":
+        with ir.InsertionPoint(block):
+            end = ir.Operation.create("func.return", operands=[], loc=ir.Location.unknown())
+        return _Builder(end)
+
+    def _again(
+        self, builder: "_Builder", op: Any, operands: Sequence[ir.Value | None], share: Share | None
+    ) -> list[ir.Value]:
+        """``op`` on other operands, giving ``share`` of its results; constants are made anew."""
+        builder.location = op.location
+        results = [self._type(result, share) for result in op.results]
+        values = [
+            builder.again(old) if new is None else new for old, new in zip(op.operands, operands, strict=True)
+        ]
+        if op.name in _SIZES and share is not None and share.kind is Kind.PART:
+            sizes = shape_of(results[0])
+            values[_SIZES[op.name]] = builder.int_list(sizes)
+        attributes = {op.attributes[i].name: op.attributes[i].attr for i in range(len(op.attributes))}
+        if op.name == SELECTION and share is not None and share.kind is Kind.PART:
+            attributes["mask"] = self._mask(op, share.axis)
+        made = builder.create(op.name, values, results, attributes)
+        if not results:
+            return []
+        return list(made) if isinstance(made, list) else [made]
+
+    def _mask(self, op: Any, axis: int) -> ir.Attribute:
+        """What a selection selects of a part along ``axis`` of its operand."""
+        mask: ir.Attribute = op.attributes["mask"]
+        if axis != ir.IntegerAttr(op.attributes["axis"]).value:
+            return mask
+        chosen = same_positions(op, self.count) or ()
+        size = shape_of(op.operands[0].type)[axis] // self.count
+        return Mask.channels(Mask.from_attr(mask).dimension, chosen, size).to_attr()
+
+    def _end(self, function: Any, builder: "_Builder", values: Sequence[ir.Value]) -> None:
+        """Return ``values``."""
+        end = operations(function)[-1]
+        TorchBuilder(end).create("func.return", values, [])
+        end.operation.erase()
+        set_function_type(function)
+
+
+def summands_of(gradients: Any) -> int:
+    """How many of the last results of ``@gradients`` are summands."""
+    return ir.IntegerAttr(ir.DictAttr(gradients.operation.attributes[SHARDS])["summands"]).value
+
+
+def division_of(gradients: Any) -> tuple[list[bool], list[int]]:
+    """Of which inputs and targets ``@gradients`` takes a part, and which it takes whole besides."""
+    attributes = ir.DictAttr(gradients.operation.attributes[SHARDS])
+    return list(ir.DenseBoolArrayAttr(attributes["divided"])), list(ir.DenseI64ArrayAttr(attributes["whole"]))
+
+
+class _Builder(TorchBuilder):
+    """Builds at the end of a function, with the constants that it needs in front of their first use."""
+
+    def __init__(self, anchor: Any) -> None:
+        super().__init__(anchor)
+        self._made: dict[ir.Value, ir.Value] = {}
+
+    def again(self, value: ir.Value) -> ir.Value:
+        """A value that is no tensor: a constant, or a list of constants."""
+        if value not in self._made:
+            op = value.owner.operation
+            operands = [self.again(operand) for operand in op.operands]
+            attributes = {op.attributes[i].name: op.attributes[i].attr for i in range(len(op.attributes))}
+            self._made[value] = self.create(op.name, operands, [value.type], attributes)
+        return self._made[value]
