@@ -33,7 +33,10 @@ LEAST = 2 << 20
 _MAKING = (
     "torch.aten.mm", "torch.aten.bmm", "torch.aten.convolution", "sparsebp.conv_input_grad",
 )  # fmt: skip
-"""Operations whose results count as activations; what is computed from them is mostly fused with them."""
+"""Operations whose results count as activations, gradients of linear layers' weights among them.
+
+What is computed from the results is mostly fused with them.
+"""
 
 
 def worthwhile_shards(program: TrainingProgram, scheme: Scheme, cores: int) -> int:

@@ -160,3 +160,41 @@ func.func @step(%x: !torch.vtensor<[4],f32>, %y: !torch.vtensor<[4],f32>) -> !to
   %z = torch.aten.where.self %m, %x, %y : !torch.vtensor<[4],i1>, !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
   return %z : !torch.vtensor<[4],f32>
 }
+
+// -----
+
+"sparsebp.parameter"() {sym_name = "w", type = tensor<4xf32>, dimensions = ["d"], role = "parameter", mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()
+"sparsebp.state"() {sym_name = "w#momentum", type = tensor<4xf32>, role = "optimizer", parameter = "w", slot = "momentum", initial = 0.0 : f32} : () -> ()
+
+// Of a divided step, gradients take of the state what they read, and storage for each summand.
+// CHECK-LABEL: func.func @gradients(
+// CHECK-SAME: %arg0: !torch.vtensor<[4],f32>, %arg1: !torch.vtensor<[4],f32>, %arg2: !torch.vtensor<[4],f32> {iree.abi.output = 1 : index})
+// CHECK-SAME: -> (!torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>)
+func.func @gradients(%x: !torch.vtensor<[4],f32>) -> (!torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>)
+    attributes {sparsebp.shards = {count = 2 : i64, divided = array<i1: true>, summands = 1 : i64, whole = array<i64>}} {
+  %w = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[4],f32>
+  // CHECK: %[[Y:.*]] = torch.aten.mul.Tensor %arg0, %arg1
+  %y = torch.aten.mul.Tensor %x, %w : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
+  // CHECK: %[[G:.*]] = torch.aten.neg
+  %g = torch.aten.neg %y : !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>
+  // CHECK: return %[[Y]], %[[G]]
+  return %y, %g : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>
+}
+
+// The update takes all of the state, in place.
+// CHECK-LABEL: func.func @update(
+// CHECK-SAME: %arg0: !torch.vtensor<[4],f32>, %arg1: !torch.vtensor<[4],f32>, %arg2: !torch.vtensor<[4],f32> {iree.abi.output = 1 : index}, %arg3: !torch.vtensor<[4],f32> {iree.abi.output = 2 : index})
+func.func @update(%g0: !torch.vtensor<[4],f32>, %g1: !torch.vtensor<[4],f32>) -> !torch.vtensor<[4],f32> {
+  %int1 = torch.constant.int 1
+  %g = torch.aten.add.Tensor %g0, %g1, %int1 : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>, !torch.int -> !torch.vtensor<[4],f32>
+  %m = "sparsebp.read"() {symbol = @"w#momentum"} : () -> !torch.vtensor<[4],f32>
+  // CHECK: %[[M:.*]] = torch.aten.add.Tensor %arg3, %{{.*}}
+  %m1 = torch.aten.add.Tensor %m, %g, %int1 : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>, !torch.int -> !torch.vtensor<[4],f32>
+  %w = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[4],f32>
+  // CHECK: %[[W:.*]] = torch.aten.sub.Tensor %arg2, %[[M]]
+  %w1 = torch.aten.sub.Tensor %w, %m1, %int1 : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>, !torch.int -> !torch.vtensor<[4],f32>
+  "sparsebp.assign"(%m1) {symbol = @"w#momentum", mask = #sparsebp.mask<"full", "", array<i64>>} : (!torch.vtensor<[4],f32>) -> ()
+  "sparsebp.assign"(%w1) {symbol = @w, mask = #sparsebp.mask<"full", "", array<i64>>} : (!torch.vtensor<[4],f32>) -> ()
+  // CHECK: return %{{.*}}, %[[W]], %[[M]]
+  return %g : !torch.vtensor<[4],f32>
+}

@@ -29,7 +29,6 @@ from pock.compiler import (
     lowering,
     pipeline,
     trace,
-    worthwhile_shards,
 )
 from pock.compiler.analysis.declared import symbol_of
 from pock.compiler.codegen import CodegenError
@@ -616,24 +615,6 @@ def test_a_divided_step_has_two_functions_at_every_stage_from_pruned_on() -> Non
 def test_what_cannot_be_divided_is_said(shards: int, target: str, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         compile_program(traced("conv"), target=target, shards=shards)
-
-
-def _images(batch: int, size: int) -> TrainingProgram:
-    model, x = zoo.settle(zoo.ConvNet()), torch.randn(batch, 3, size, size)
-    return trace(TrainingTask(model, (x,), (torch.zeros(batch).long(),), F.cross_entropy))
-
-
-def test_a_batch_is_divided_where_that_is_possible_and_there_is_enough_to_do() -> None:
-    large, small = _images(8, 128), _images(8, 32)
-    assert [worthwhile_shards(large, Scheme.full(), cores) for cores in (1, 2, 3, 8)] == [1, 2, 1, 8]
-    assert worthwhile_shards(small, Scheme.full(), 2) == 1
-
-
-def test_a_batch_is_not_divided_where_weights_are_most_of_what_a_step_reads() -> None:
-    model = nn.Sequential(*(nn.Linear(512, 512) for _ in range(8)))
-    task = TrainingTask(model, (torch.randn(256, 512),), (torch.zeros(256).long(),), F.cross_entropy)
-    wide = TrainingTask(model, (torch.randn(4096, 512),), (torch.zeros(4096).long(),), F.cross_entropy)
-    assert [worthwhile_shards(trace(each), Scheme.full(), 2) for each in (task, wide)] == [1, 2]
 
 
 def test_a_batch_that_cannot_be_divided_is_an_error() -> None:

@@ -1,0 +1,41 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Where it pays to divide a batch."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pock.compiler import Scheme, TrainingProgram, TrainingTask, trace, worthwhile_shards
+from pock.compiler.opt import run_pipeline
+from pock.compiler.passes.split_batch import SplitBatch
+from pock.compiler.pipeline import masked, pruned
+from pock.compiler.sharding import weights_and_activations
+from tests.e2e import zoo
+
+
+def _images(batch: int, size: int) -> TrainingProgram:
+    model, x = zoo.settle(zoo.ConvNet()), torch.randn(batch, 3, size, size)
+    return trace(TrainingTask(model, (x,), (torch.zeros(batch).long(),), F.cross_entropy))
+
+
+def test_a_batch_is_divided_where_that_is_possible_and_there_is_enough_to_do() -> None:
+    large, small = _images(8, 128), _images(8, 32)
+    assert [worthwhile_shards(large, Scheme.full(), cores) for cores in (1, 2, 3, 8)] == [1, 2, 1, 8]
+    assert worthwhile_shards(small, Scheme.full(), 2) == 1
+
+
+def test_a_batch_is_not_divided_where_weights_are_most_of_what_a_step_reads() -> None:
+    model = nn.Sequential(*(nn.Linear(512, 512) for _ in range(8)))
+    task = TrainingTask(model, (torch.randn(256, 512),), (torch.zeros(256).long(),), F.cross_entropy)
+    wide = TrainingTask(model, (torch.randn(4096, 512),), (torch.zeros(4096).long(),), F.cross_entropy)
+    assert [worthwhile_shards(trace(each), Scheme.full(), 2) for each in (task, wide)] == [1, 2]
+
+
+def test_a_table_that_rows_are_looked_up_in_is_not_read_whole() -> None:
+    model = nn.Sequential(nn.Embedding(1000, 8), nn.Flatten(), nn.Linear(16, 4, bias=False))
+    task = TrainingTask(model, (torch.zeros(4, 2).long(),), (torch.zeros(4).long(),), F.cross_entropy)
+    module = trace(task).copy_module()
+    run_pipeline(module, [*masked(Scheme.full()), *pruned(), SplitBatch(2)])
+    # The linear layer's weight; of both halves its output, its input's gradient and its weight's.
+    assert weights_and_activations(module, 2) == (16 * 4 * 4, (4 * 4 + 4 * 16 + 2 * 16 * 4) * 4)
