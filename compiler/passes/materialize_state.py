@@ -63,7 +63,9 @@ class MaterializeState(Pass):
           return %loss, %new : !torch.vtensor<[],f32>, !torch.vtensor<[8],f32>
 
     ``@predict`` and ``@evaluate`` take the parameters and buffers among the state and change nothing.
-    An assign of a slice inserts it into the old value.
+    An assign of a slice inserts it into the old value. Where the batch is divided
+    (``sparsebp-split-batch``), ``@update`` takes the state as ``@step`` does; ``@gradients`` takes what it
+    reads of it, and then donated storage for each of its summands.
     """
 
     name: ClassVar[str] = "sparsebp-materialize-state"
@@ -76,15 +78,11 @@ class MaterializeState(Pass):
             raise fail_at(update, "an update is left: run sparsebp-expand-optimizer first")
         model_state = {n: op for n, op in state.items() if role_of(op) in MODEL_STATE}
         types = _read_types(module)
+        writing = update_of(module)
         for name, function in by_name.items():
-            if name in ("step", "update"):
-                arguments = state
-            elif name == "gradients":
-                arguments = _read_by(function, state)
-            else:
-                arguments = model_state
-            donate = name in ("step", "update")
-            _Materialization(function, declared, arguments, types, donate).run()
+            others = _read_by(function, state) if name == "gradients" else model_state
+            donate = function == writing
+            _Materialization(function, declared, state if donate else others, types, donate).run()
             if name == "gradients":
                 _donate_storage(function)
         _add_init(module, state)
