@@ -43,15 +43,19 @@ class Choice:
 class SavedValues:
     """The operations of a step by the pass that needs them; operations are numbers, as in ``graph``.
 
-    ``forward`` is what the returned values need. ``both`` are the operations whose results may be saved:
+    ``forward`` is what the returned values need, the first ``returned`` of them if they are followed by what
+    the backward pass computes. ``both`` are the operations whose results may be saved:
     the forward pass, and what can be computed from it by cheap operations alone. ``free`` are constants and
     small values that need only state: they are there in both passes. The rest is the backward pass.
     """
 
-    def __init__(self, graph: BlockGraph, choice: Choice) -> None:
+    def __init__(self, graph: BlockGraph, choice: Choice, returned: int | None = None) -> None:
         self.graph = graph
         self.choice = choice
-        self.forward = _needed_by(graph, graph.numbered("func.return"))
+        ends = graph.numbered("func.return")
+        results = {value for i in ends for value in list(graph.operations[i].operands)[:returned]}
+        roots = [i for i, op in enumerate(graph.operations) if results.intersection(op.results)]
+        self.forward = _needed_by(graph, roots).union(ends)
         everywhere = set(range(len(graph)))
         self._stored = self._taken_by(everywhere)
         feeding = self._taken_by(everywhere - self.forward)

@@ -15,6 +15,7 @@ from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass
 from .simplify import Simplify, erase_unused
+from .split_batch import outputs_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Rematerialize(Pass):
         for op in operations(step):
             _merge_views(op)
         Simplify().apply(module)
-        values = SavedValues(BlockGraph(step), Choice(self.least, self.transcendental, self.bits))
+        choice = Choice(self.least, self.transcendental, self.bits)
+        values = SavedValues(BlockGraph(step), choice, outputs_of(step))
         _Rewriter(values).rewrite()
         erase_unused(step)
 

@@ -287,6 +287,12 @@ def summands_of(gradients: Any) -> int:
     return ir.IntegerAttr(ir.DictAttr(gradients.operation.attributes[SHARDS])["summands"]).value
 
 
+def outputs_of(function: Any) -> int:
+    """How many of the first results of a step, or of ``@gradients``, are results of the forward pass."""
+    results = len(operations(function)[-1].operation.operands)
+    return results - summands_of(function) if SHARDS in function.operation.attributes else results
+
+
 def division_of(gradients: Any) -> tuple[list[bool], list[int]]:
     """Of which inputs and targets ``@gradients`` takes a part, and which it takes whole besides."""
     attributes = ir.DictAttr(gradients.operation.attributes[SHARDS])

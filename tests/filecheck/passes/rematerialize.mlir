@@ -237,3 +237,30 @@ func.func @step(%x: !torch.vtensor<[2,16,16,16],f32>, %w: !torch.vtensor<[16,16,
   %y = torch.aten.convolution %m, %v, %none, %ones, %zeros, %ones, %false, %zeros, %int1 : !torch.vtensor<[2,16,16,16],f32>, !torch.vtensor<[16,16,1,1],f32>, !torch.none, !torch.list<int>, !torch.list<int>, !torch.list<int>, !torch.bool, !torch.list<int>, !torch.int -> !torch.vtensor<[2,16,16,16],f32>
   return %y : !torch.vtensor<[2,16,16,16],f32>
 }
+
+// -----
+
+// Of gradients of a part of the batch, those are the backward pass, though they are returned: it takes bits, not %z.
+// CHECK-LABEL: func.func @gradients
+func.func @gradients(%x: !torch.vtensor<[64,64],f32>, %g: !torch.vtensor<[64,64],f32>) -> (!torch.vtensor<[64,64],f32>, !torch.vtensor<[64],f32>)
+    attributes {sparsebp.shards = {count = 2 : i64, divided = array<i1: true, true>, summands = 1 : i64, whole = array<i64>}} {
+  %int0 = torch.constant.int 0
+  %false = torch.constant.bool false
+  %none = torch.constant.none
+  %rows = torch.prim.ListConstruct %int0 : (!torch.int) -> !torch.list<int>
+  // CHECK: %[[Z:.*]] = torch.aten.mm %arg0, %arg0
+  %z = torch.aten.mm %x, %x : !torch.vtensor<[64,64],f32>, !torch.vtensor<[64,64],f32> -> !torch.vtensor<[64,64],f32>
+  %r = torch.aten.relu %z : !torch.vtensor<[64,64],f32> -> !torch.vtensor<[64,64],f32>
+  // CHECK: %[[OFF:.*]] = torch.aten.le.Scalar %[[Z]]
+  // CHECK: %[[BITS:.*]] = "sparsebp.save"(%[[OFF]])
+  // CHECK: %[[Y:.*]] = torch.aten.mm %{{.*}}, %arg0
+  %y = torch.aten.mm %r, %x : !torch.vtensor<[64,64],f32>, !torch.vtensor<[64,64],f32> -> !torch.vtensor<[64,64],f32>
+  %zeros = torch.aten.zeros_like %z, %none, %none, %none, %none, %none : !torch.vtensor<[64,64],f32>, !torch.none, !torch.none, !torch.none, !torch.none, !torch.none -> !torch.vtensor<[64,64],f32>
+  %off = torch.aten.le.Scalar %z, %int0 : !torch.vtensor<[64,64],f32>, !torch.int -> !torch.vtensor<[64,64],i1>
+  // CHECK: torch.aten.where.self %[[BITS]]
+  %d = torch.aten.where.self %off, %zeros, %g : !torch.vtensor<[64,64],i1>, !torch.vtensor<[64,64],f32>, !torch.vtensor<[64,64],f32> -> !torch.vtensor<[64,64],f32>
+  // CHECK: %[[SUM:.*]] = torch.aten.sum.dim_IntList
+  %s = torch.aten.sum.dim_IntList %d, %rows, %false, %none : !torch.vtensor<[64,64],f32>, !torch.list<int>, !torch.bool, !torch.none -> !torch.vtensor<[64],f32>
+  // CHECK: return %[[Y]], %[[SUM]]
+  return %y, %s : !torch.vtensor<[64,64],f32>, !torch.vtensor<[64],f32>
+}
