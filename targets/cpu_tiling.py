@@ -7,25 +7,27 @@ f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one; other 
 
 | M x N x K | left | right | IREE's choice | here | NumPy |
 | --- | --- | --- | --- | --- | --- |
-| 1024 x 1536 x 384 | m, k | k, n | 11.94 | 7.80 | 7.19 |
-| 8192 x 256 x 64 | m, k | k, n | 2.25 | 1.78 | 2.08 |
-| 128 x 512 x 4608 | m, k | k, n | 16.84 | 4.31 | 4.40 |
-| 49 x 160 x 960 | m, k | k, n | 0.43 | 0.08 | 0.12 |
-| 256 x 64 x 8192 | k, m | k, n | 7.58 | 2.08 | 2.05 |
-| 1536 x 384 x 1024 | k, m | k, n | 21.28 | 10.25 | 7.33 |
-| 96 x 16 x 32768 | k, m | k, n | 2.67 | 0.90 | 1.48 |
-| 1 x 1280 x 1000 | m, k | k, n | 0.37 | 0.20 | 0.17 |
-| 1 x 1000 x 1280 | m, k | n, k | 0.37 | 0.19 | 0.17 |
-| 8 x 1000 x 1280 | m, k | n, k | 0.42 | 0.27 | 0.69 |
+| 1024 x 1536 x 384 | m, k | k, n | 11.79 | 7.71 | 7.24 |
+| 8192 x 256 x 64 | m, k | k, n | 2.20 | 1.83 | 2.06 |
+| 128 x 512 x 4608 | m, k | k, n | 17.07 | 4.29 | 4.34 |
+| 49 x 160 x 960 | m, k | k, n | 0.43 | 0.10 | 0.12 |
+| 784 x 40 x 240 | m, k | k, n | 0.18 | 0.11 | 0.12 |
+| 16 x 112 x 1280 | m, k | k, n | 0.06 | 0.03 | 0.05 |
+| 256 x 64 x 8192 | k, m | k, n | 7.81 | 2.17 | 2.06 |
+| 1536 x 384 x 1024 | k, m | k, n | 21.90 | 10.46 | 7.68 |
+| 96 x 16 x 32768 | k, m | k, n | 2.72 | 1.14 | 1.43 |
+| 1 x 1280 x 1000 | m, k | k, n | 0.35 | 0.20 | 0.17 |
+| 1 x 1000 x 1280 | m, k | n, k | 0.38 | 0.20 | 0.18 |
+| 8 x 1000 x 1280 | m, k | n, k | 0.42 | 0.27 | 0.73 |
 
 What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no rows of a tile are cut off
-at the end (then it takes three times as long); where rows of an operand lie far apart, a block
-of the reduction that fits the cache is finished for all tiles of a workgroup before the next; and all
-workers are busy until the end. IREE's runtime hands out eight workgroups at a time where there are eight
-or more for each worker, and else one: of 24, one of two workers gets 16 and the other 8. So where a loop
-is cut into workgroups, what that costs is weighed against what narrow workgroups cost, which read operands
-again and again. Sums over rows are cut for one worker: in halves of rows, a matrix took 1.0 to 1.6 times as
-long to read.
+at the end (then it takes three times as long), and columns that vectors leave over have code of their own;
+where rows of an operand lie far apart, a block of the reduction that fits the cache is finished for all tiles
+of a workgroup before the next; and all workers are busy until the end. IREE's runtime hands out eight
+workgroups at a time where there are eight or more for each worker, and else one: of 24, one of two workers
+gets 16 and the other 8. So where a loop is cut into workgroups, what that costs is weighed against what
+narrow workgroups cost, which read operands again and again. Sums over rows are cut for one worker: in halves
+of rows, a matrix took 1.0 to 1.6 times as long to read.
 """
 
 import math
