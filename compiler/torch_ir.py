@@ -190,6 +190,12 @@ def widen(values: list[int], rank: int) -> list[int]:
     return values * rank if len(values) == 1 else values
 
 
+def attributes_of(op: Any) -> dict[str, ir.Attribute]:
+    """The attributes of an operation by name, to be given to another."""
+    given = op.operation.attributes
+    return {given[i].name: given[i].attr for i in range(len(given))}
+
+
 class NotConstant(ValueError):
     """The value of an operand is not known at compile time."""
 

@@ -11,6 +11,9 @@ from pock.compiler.torch_ir import operations, update_of
 from pock.dialects import sparsebp
 from pock.dialects.sparsebp import Mask
 
+WRITES = ("sparsebp.update", "sparsebp.assign")
+"""The operations that give a declaration a new value."""
+
 
 def symbol_of(op: Any) -> str:
     """The declaration that a read, update or assign refers to."""
@@ -39,7 +42,7 @@ def dimensions_of(declaration: Any) -> list[str]:
 def writers(module: ir.Module) -> Iterator[Any]:
     """The updates and assigns of a training step, in program order."""
     for op in operations(update_of(module)):
-        if op.operation.name in ("sparsebp.update", "sparsebp.assign"):
+        if op.operation.name in WRITES:
             yield op
 
 

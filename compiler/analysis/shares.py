@@ -128,8 +128,6 @@ class Shares:
 
     def _too_much(self, op: Any) -> bool:
         """Whether an operation is not to be computed whole by each."""
-        if op.name == "func.return" or op.name.startswith(("sparsebp.update", "sparsebp.assign")):
-            return True
         if not any(value in self.given for value in op.operands):
             return op.name in _RANDOM
         sizes = [prod(shape_of(v.type)) for v in (*op.operands, *op.results) if is_vtensor(v.type)]

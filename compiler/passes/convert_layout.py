@@ -13,6 +13,7 @@ from pock.compiler.torch_ir import (
     PERMUTATIONS,
     NotConstant,
     TorchBuilder,
+    attributes_of,
     constant,
     defining_op,
     functions,
@@ -244,7 +245,7 @@ def _spatial(f: _Function, op: Any, b: TorchBuilder) -> bool:
         return False
     operands, result = OVER_SPACE[operation.name]
     values = [f.of(v) if i in operands else v for i, v in enumerate(operation.operands)]
-    kept = _attributes(op)
+    kept = attributes_of(op)
     old = operation.results[0]
     type_ = _as_last(old.type, b) if result else old.type
     new = b.create(operation.name, values, [type_], {**kept, CHANNELS_LAST: ir.UnitAttr.get(b.context)})
@@ -329,14 +330,9 @@ def _fill(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
     return True
 
 
-def _attributes(op: Any) -> dict[str, ir.Attribute]:
-    given = op.operation.attributes
-    return {given[i].name: given[i].attr for i in range(len(given))}
-
-
 def _again(op: Any, b: TorchBuilder, operands: Sequence[ir.Value], type_: ir.Type) -> ir.Value:
     """The operation on other operands, with a result of another shape."""
-    value: ir.Value = b.create(op.operation.name, operands, [type_], _attributes(op))
+    value: ir.Value = b.create(op.operation.name, operands, [type_], attributes_of(op))
     return value
 
 

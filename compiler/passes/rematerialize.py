@@ -10,7 +10,15 @@ from torch_mlir import ir
 from pock.compiler.analysis.block_graph import BlockGraph
 from pock.compiler.analysis.old_values import is_view
 from pock.compiler.analysis.saved_values import Choice, SavedValues
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, gradients_of, operations
+from pock.compiler.torch_ir import (
+    NotConstant,
+    TorchBuilder,
+    attributes_of,
+    constant,
+    defining_op,
+    gradients_of,
+    operations,
+)
 from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass
@@ -211,12 +219,11 @@ def _save(value: ir.Value) -> ir.Value:
 
 def _repeated(op: Any, operands: list[ir.Value], ip: ir.InsertionPoint) -> Any:
     """The operation once more, on other operands."""
-    given = op.attributes
     return ir.Operation.create(
         op.name,
         results=[result.type for result in op.results],
         operands=operands,
-        attributes={given[i].name: given[i].attr for i in range(len(given))},
+        attributes=attributes_of(op),
         loc=op.location,
         ip=ip,
     )

@@ -17,7 +17,7 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
 from pock.compiler.analysis.positions import Positions
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, operations
+from pock.compiler.torch_ir import NotConstant, TorchBuilder, attributes_of, constant, defining_op, operations
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import NotAStaticTensor, element_of, shape_of, vtensor
 
@@ -44,10 +44,10 @@ def rebuilt(
     attributes: dict[str, ir.Attribute] | None = None,
 ) -> ir.Value:
     """``op`` again, on other operands, with a result of ``shape`` and some attributes exchanged."""
-    given = op.operation.attributes
-    kept = {given[i].name: given[i].attr for i in range(len(given))}
     result = vtensor(shape, element_of(op.operation.results[0].type))
-    value: ir.Value = builder.create(op.operation.name, operands, [result], {**kept, **(attributes or {})})
+    value: ir.Value = builder.create(
+        op.operation.name, operands, [result], {**attributes_of(op), **(attributes or {})}
+    )
     return value
 
 

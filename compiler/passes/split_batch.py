@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 from torch_mlir import ir
 
+from pock.compiler.analysis.declared import WRITES, symbol_of
 from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Shares, part, same_positions
 from pock.compiler.torch_ir import (
     TorchBuilder,
+    attributes_of,
     body,
     operations,
     set_function_type,
@@ -24,8 +26,6 @@ from .sinking import SELECTION
 
 SHARDS = "sparsebp.shards"
 """The attribute of ``@gradients`` that says how the batch is divided."""
-
-_WRITES = ("sparsebp.update", "sparsebp.assign")
 
 _SIZES = {
     "torch.aten._unsafe_view": 1, "torch.aten.empty.memory_format": 0, "torch.aten.expand": 1,
@@ -124,9 +124,8 @@ class _Split:
             self._ask(terminator, f"output {i}", output, part(0))
         for op in reversed(rest):
             operation = op.operation
-            if operation.name in _WRITES:
-                symbol = ir.FlatSymbolRefAttr(operation.attributes["symbol"]).value
-                self._ask(op, f"the new value of '{symbol}'", operation.operands[0], None)
+            if operation.name in WRITES:
+                self._ask(op, f"the new value of '{symbol_of(op)}'", operation.operands[0], None)
             for result in operation.results:
                 for share in list(self.wishes.get(result, ())):
                     self._pass_on(operation, result, share)
@@ -210,7 +209,7 @@ class _Split:
         for op in operations(self.step):
             operation = op.operation
             wanted = any(None in self.wishes.get(r, ()) for r in operation.results)
-            if operation.name in _WRITES or (wanted and not any(r in totals for r in operation.results)):
+            if operation.name in WRITES or (wanted and not any(r in totals for r in operation.results)):
                 operands = [totals.get(v) for v in operation.operands]
                 results = self._again(builder, operation, operands, None)
                 totals |= dict(zip(operation.results, results, strict=True))
@@ -257,7 +256,7 @@ class _Split:
         if op.name in _SIZES and share is not None and share.kind is Kind.PART:
             sizes = shape_of(results[0])
             values[_SIZES[op.name]] = builder.int_list(sizes)
-        attributes = {op.attributes[i].name: op.attributes[i].attr for i in range(len(op.attributes))}
+        attributes = attributes_of(op)
         if op.name == SELECTION and share is not None and share.kind is Kind.PART:
             attributes["mask"] = self._mask(op, share.axis)
         made = builder.create(op.name, values, results, attributes)
@@ -311,6 +310,5 @@ class _Builder(TorchBuilder):
         if value not in self._made:
             op = value.owner.operation
             operands = [self.again(operand) for operand in op.operands]
-            attributes = {op.attributes[i].name: op.attributes[i].attr for i in range(len(op.attributes))}
-            self._made[value] = self.create(op.name, operands, [value.type], attributes)
+            self._made[value] = self.create(op.name, operands, [value.type], attributes_of(op))
         return self._made[value]
