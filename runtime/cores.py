@@ -28,6 +28,7 @@ on two cores of x86-64 with AVX-512 (kB are those of ``weight``):
 """
 
 import os
+import warnings
 
 from .metadata import Metadata, Work
 
@@ -46,7 +47,12 @@ def weight(work: Work) -> float:
 
 
 def default_device(metadata: Metadata) -> str:
-    """The device to run a program on if its user names none: its own, but one core where more do not pay."""
+    """The device to run a program on if its user names none: its own, but one core where more do not pay.
+
+    A rank has one core however much it does.
+    """
+    if metadata.ranks is not None:
+        return _ONE_CORE
     if metadata.device != _ALL_CORES or metadata.work is None:
         return metadata.device
     return _ALL_CORES if _cores() > 1 and weight(metadata.work) >= WORTH_SHARING else _ONE_CORE
@@ -60,6 +66,17 @@ def lanes(shards: int, device: str, named: bool) -> int:
     if not device.startswith("local-") or (named and device.startswith(_ONE_CORE)):
         return 1
     return min(shards, _cores())
+
+
+def check_ranks(count: int) -> None:
+    """Warn if ``count`` ranks, which wait for one another, have to share cores."""
+    available = _cores()
+    if available < count:
+        warnings.warn(
+            f"the program is compiled for {count} cores and this process may use {available}, which is slow: "
+            f"compile it with --cores {available}",
+            stacklevel=4,
+        )
 
 
 def _cores() -> int:

@@ -4,7 +4,7 @@
 
 import ctypes
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -22,6 +22,9 @@ ALIGNMENT = 64
 """Bytes to which compiled kernels assume their buffers aligned, some programs' inputs apart."""
 
 Array = NDArray[Any]
+
+Span = tuple[int, int]
+"""Addresses from the first to one behind the last."""
 
 _UNPACK = {np.dtype(code): struct.Struct(code).unpack_from for code in "fd"}
 
@@ -49,6 +52,12 @@ def aligned_empty(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
 def address(array: Array) -> int:
     """Where the array's first element is."""
     return int(array.__array_interface__["data"][0])
+
+
+def overlaps(span: Span, others: Iterable[Span]) -> bool:
+    """Whether ``span`` has an address in common with one of ``others``."""
+    begin, end = span
+    return any(begin < other_end and other < end for other, other_end in others)
 
 
 def _keep_freed_memory() -> None:
@@ -132,6 +141,11 @@ class Device:
         # NumPy takes much longer to read a number.
         unpack = _UNPACK[dtype]
         return lambda view: float(unpack(view.map())[0])
+
+    def span(self, view: Any) -> Span:
+        """Where a buffer view's contents are, as the host sees it."""
+        with self.mapped(view) as flat:
+            return address(flat), address(flat) + flat.nbytes
 
     def mapped(self, view: Any) -> "_Mapped":
         """The bytes of a buffer view, for as long as the context lasts."""

@@ -28,7 +28,7 @@ KINDS = ("parameter", "buffer", "optimizer", "step", "seed")
 MODEL_KINDS = ("parameter", "buffer")
 """The kinds of state that prediction reads."""
 
-_MOST_SHARDS = 1024
+_MOST_SHARDS, _MOST_RANKS = 1024, 64
 
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(getattr(ml_dtypes, name, name))
@@ -138,6 +138,31 @@ class Shards:
 
 
 @dataclass(frozen=True)
+class Division:
+    """How a tensor is divided among ranks: ``axis`` is ``blocks`` equal blocks, one behind the other.
+
+    A rank has one of as many equal parts of each block as there are ranks, one behind the other.
+    """
+
+    axis: int
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How a program is divided among cores: each computes part of every layer's channels, side by side.
+
+    They exchange what they lack inside the program's functions, through memory that they share.
+    """
+
+    count: int
+    state: tuple[Division | None, ...]
+    """For each state, in order: how it is divided, None if every rank has all of it."""
+    exchange: int
+    """The bytes that they exchange through."""
+
+
+@dataclass(frozen=True)
 class Metadata:
     """A compiled program's description of itself."""
 
@@ -163,7 +188,9 @@ class Metadata:
     """Whether inputs and targets may lie wherever their elements may, not only at multiples of 64 bytes."""
     work: Work | None = None
     shards: Shards | None = None
-    """None for a program that steps in one call."""
+    """None for a program whose steps are not divided by the batch."""
+    ranks: Ranks | None = None
+    """None for a program whose functions are one call."""
 
     @property
     def batch(self) -> int | None:
@@ -217,10 +244,15 @@ def _metadata(data: Any) -> Metadata:
         shards=None
         if fields.data.get("shards") is None
         else _shards(_Fields(fields.mapping("shards"), "metadata.shards")),
+        ranks=None
+        if fields.data.get("ranks") is None
+        else _ranks(_Fields(fields.mapping("ranks"), "metadata.ranks")),
     )
     _check_names(metadata)
     if metadata.shards is not None:
         _check_shards(metadata, metadata.shards)
+    if metadata.ranks is not None:
+        _check_ranks(metadata, metadata.ranks)
     return metadata
 
 
@@ -262,6 +294,29 @@ def _check_shards(metadata: Metadata, shards: Shards) -> None:
     read = set(shards.state)
     if [s.name for s in metadata.state if s.name in read] != list(shards.state):
         raise ArtifactError("metadata.shards.state must be names of the program's state in its order")
+
+
+def _check_ranks(metadata: Metadata, ranks: Ranks) -> None:
+    if metadata.shards is not None:
+        raise ArtifactError("metadata has both shards and ranks, a program has one of them or none")
+    if len(ranks.state) != len(metadata.state):
+        raise ArtifactError(
+            f"metadata.ranks.state must say it of {len(metadata.state)} states, got {len(ranks.state)} values"
+        )
+    for spec, division in zip(metadata.state, ranks.state, strict=True):
+        if division is None:
+            continue
+        if division.axis >= len(spec.shape):
+            raise ArtifactError(
+                f"metadata.ranks divides '{spec.name}', which is {spec}, along axis {division.axis}, "
+                f"which it has not"
+            )
+        size, parts = spec.shape[division.axis], division.blocks * ranks.count
+        if size == 0 or size % parts != 0:
+            raise ArtifactError(
+                f"metadata.ranks cuts '{spec.name}', which is {spec}, into {parts} parts: "
+                f"axis {division.axis} must be a multiple"
+            )
 
 
 def _unique(what: str, names: Sequence[str]) -> None:
@@ -330,6 +385,20 @@ def _shards(fields: "_Fields") -> Shards:
         fields.names("state"),
         tuple(TensorSpec(f"partials[{i}]", *partial) for i, partial in enumerate(partials)),
     )
+
+
+def _ranks(fields: "_Fields") -> Ranks:
+    count = fields.integer("count")
+    if not 2 <= count <= _MOST_RANKS:
+        raise fields.wrong("count", f"an integer from 2 to {_MOST_RANKS}")
+    return Ranks(count, fields.each_or_none("state", _division), fields.integer("exchange"))
+
+
+def _division(fields: "_Fields") -> Division:
+    blocks = fields.integer("blocks")
+    if blocks == 0:
+        raise fields.wrong("blocks", "a positive integer")
+    return Division(fields.integer("axis"), blocks)
 
 
 def _storage(fields: "_Fields") -> ParameterStorage:
@@ -424,10 +493,20 @@ class _Fields:
         return value
 
     def each(self, key: str, read: Callable[["_Fields"], T]) -> tuple[T, ...]:
+        items = enumerate(self._list(key))
+        return tuple(read(_Fields(item, f"{self.where}.{key}[{i}]")) for i, item in items)
+
+    def each_or_none(self, key: str, read: Callable[["_Fields"], T]) -> tuple[T | None, ...]:
+        items = enumerate(self._list(key))
+        return tuple(
+            None if item is None else read(_Fields(item, f"{self.where}.{key}[{i}]")) for i, item in items
+        )
+
+    def _list(self, key: str) -> list[Any]:
         value = self.data.get(key)
         if not isinstance(value, list):
             raise self.wrong(key, "a list")
-        return tuple(read(_Fields(item, f"{self.where}.{key}[{i}]")) for i, item in enumerate(value))
+        return value
 
 
 def _shown(value: Any) -> str:

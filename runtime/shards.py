@@ -20,7 +20,7 @@ from .feed import Feed
 from .inputs import check
 from .metadata import Shards, TensorSpec
 from .program import Program, packed
-from .stepping import Places, Stepped, required, views
+from .stepping import Places, Refs, Stepped, Whole, required, views
 from .workers import Worker
 
 _SHARD_DEVICE = "local-sync"
@@ -40,7 +40,7 @@ class _Reader(NamedTuple):
         return array if self.part is None else array[self.part]
 
 
-class Sharded:
+class Sharded(Whole):
     """A step of one call of ``gradients`` for each shard, side by side, and one of ``update``.
 
     ``gradients`` is given inputs and targets, a part or whole, then those that it reads whole besides, state,
@@ -54,8 +54,8 @@ class Sharded:
 
         With one everything runs on the program's device. Raises ``DeviceError`` or ``PockRuntimeError``.
         """
+        super().__init__(program)
         metadata = program.metadata
-        self._program = program
         self._gradients, self._update = (required(program, name) for name in ("gradients", "update"))
         self._pairs = (*metadata.inputs, *metadata.targets)
         self._readers, self._given = _readers(self._pairs, shards, feeds)
@@ -66,6 +66,7 @@ class Sharded:
         self._partials = [_shared(program.device, arrays) for arrays in self._memory]
         self._summed: list[Any] = []
         self._sums: Any = None
+        self._given_sums = shards.count * len(shards.partials) + len(metadata.hyperparameters)
         self._results = 1 + len(names)
         self._lanes = _lanes(program, self._gradients, len(metadata.outputs) + len(shards.partials), lanes)
         self._workers = [Worker(lane) for lane in self._lanes[1:]]
@@ -79,15 +80,15 @@ class Sharded:
         return tuple([reader.feed.place(reader.of(arrays)) for reader in self._readers])
 
     def pack(
-        self, arrays: Sequence[Array], places: Places, scalars: Sequence[Any], state: Sequence[Any]
+        self, arrays: Sequence[Array], places: Places, scalars: Sequence[Any], state: Refs
     ) -> Sequence[Any]:
         read = views([r.feed for r in self._readers], [r.of(arrays) for r in self._readers], places)
-        states = [state[i] for i in self._state]
+        states = [state[0][i] for i in self._state]
         shards = [
             packed([*(read[i] for i in given), *states, *partials])
             for given, partials in zip(self._given, self._partials, strict=True)
         ]
-        return (*shards, self._sum_up(scalars, state))
+        return (*shards, self._sum_up(scalars, state[0]))
 
     def _sum_up(self, scalars: Sequence[Any], state: Sequence[Any]) -> Any:
         """The arguments of ``update``: the last ones, if it is still to be given the same."""
@@ -111,7 +112,7 @@ class Sharded:
                 worker.settle()
             raise
         results = self._program.run(self._update, arguments[-1], self._results)
-        return Stepped(results, 1, parts, 0)
+        return Stepped((results,), 1, self._given_sums, parts, 0)
 
     def close(self) -> None:
         for worker in self._workers:

@@ -5,7 +5,7 @@
 import atexit
 import math
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ import iree.runtime as rt
 import numpy as np
 
 from .checkpoint import Checkpoint, describe
-from .cores import lanes
-from .device import Array, address
+from .cores import check_ranks, lanes
+from .device import Array, Span, overlaps
 from .errors import CheckpointError, DeviceError, InputError, PockRuntimeError, TrainingDiverged
 from .feed import Feed
 from .inputs import as_array, bind, hyperparameters
 from .metadata import MODEL_KINDS, Metadata, StateSpec, TensorSpec
-from .program import Program, packed
+from .program import Program
+from .ranks import Ranked
 from .shards import Sharded
-from .stepping import Places, Stepped, Stepping, Undivided, required, views
+from .state import State, fetched
+from .stepping import Places, Stepped, Stepping, Undivided, views
 
 DEFAULT_LEARNING_RATE = 0.01
 """The learning rate of a step that names none, unless the program has a default of its own."""
@@ -51,7 +53,8 @@ class Trainer:
         ``device`` is a URI of IREE's, by default what suits the program: the device that it was compiled for,
         or a single core where it does too little for more (``pock.runtime.cores``). A program whose steps
         have shards (``pock.runtime.shards``) runs those on all cores, on threads that end with the Trainer,
-        unless ``device`` is ``local-sync``: then on the caller's, with the same results. ``parameters`` is
+        unless ``device`` is ``local-sync``: then on the caller's, with the same results. A program with ranks
+        (``pock.runtime.ranks``) always runs on as many threads as it is compiled for. ``parameters`` is
         where the archive of external parameters is, by default beside the program. ``seed`` seeds dropout,
         by default with the seed compiled in; a program without randomness ignores it. Raises
         ``ArtifactError`` or ``DeviceError``.
@@ -63,25 +66,25 @@ class Trainer:
         self.metadata: Metadata = self._program.metadata
         self._states = {s.name: i for i, s in enumerate(self.metadata.state)}
         self._model = [i for i, s in enumerate(self.metadata.state) if s.kind in MODEL_KINDS]
-        self._init, self._predict = (required(self._program, name) for name in ("init", "predict"))
-        self._evaluate = self._program.function("evaluate")
         self._inputs = self.metadata.inputs
         self._pairs = (*self.metadata.inputs, *self.metadata.targets)
         self._feeds = [Feed(self._device, spec, self.metadata.unaligned_inputs) for spec in self._pairs]
         self._stepping = self._divided(device is not None)
+        self._state = State(self.metadata, self._stepping.devices)
         specs = [TensorSpec(h.name, (), np.dtype(np.float32)) for h in self.metadata.hyperparameters]
         self._scalars = [_Scalar(Feed(self._device, spec)) for spec in specs]
         self._plain: tuple[float | None] | None = None
         self._packed: dict[Places, Sequence[Any]] = {}
         self._aliasing: bool | None = None
-        self._moving: tuple[int, ...] | None = None
-        self._borrowed: set[int] = set()
         self._scalar: Callable[[Any], float] | None = None
         self.reset(seed)
         _OPEN.add(self)
 
     def _divided(self, named: bool) -> Stepping:
-        shards = self.metadata.shards
+        shards, ranks = self.metadata.shards, self.metadata.ranks
+        if ranks is not None:
+            check_ranks(ranks.count)
+            return Ranked(self._program, ranks, self._feeds)
         if shards is None:
             return Undivided(self._program, self._feeds)
         threads = lanes(shards.count, self.device, named)
@@ -91,9 +94,8 @@ class Trainer:
 
     def reset(self, seed: int | None = None) -> None:
         """Go back to the initial state, with ``seed`` for the program's seed if given."""
-        results = self._program.call(self._init, packed(()), len(self._states))
         self._packed.clear()
-        self._state = self._apart([results.get_as_ref(i) for i in range(len(self._states))])
+        self._state.start(self._stepping.init())
         self._counted = 0
         self._lost = False
         self._stepped: Stepped | None = None
@@ -125,15 +127,18 @@ class Trainer:
         except DeviceError as error:
             self._lost = True
             raise DeviceError(f"{error}; the state is lost, load a checkpoint or reset()") from None
-        if self._moving != ():
-            self._keep_state(arguments[-1], stepped.results, stepped.state)
+        except BaseException:
+            self._lost = self._stepping.torn
+            raise
+        if not self._state.settled:
+            self._state.keep(arguments, stepped)
         self._stepped = stepped
         self._counted += 1
         if self._aliasing is None:
             self._aliasing = self._outputs_alias(arguments, stepped)
         if self._aliasing:
             self._outputs = self._joined(stepped)
-        loss = self._loss(stepped.results)
+        loss = self._loss(stepped.results[0])
         if check_finite and not math.isfinite(loss):
             raise TrainingDiverged(f"the loss became {loss} in step {self.steps}")
         return loss
@@ -143,7 +148,7 @@ class Trainer:
 
         Raises ``InputError`` or ``DeviceError``.
         """
-        outputs = self._forward(self._predict, self._inputs, arrays, named, 0)[1]
+        outputs = self._forward("predict", self._inputs, arrays, named, 0)[1]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def evaluate(self, *arrays: Any, **named: Any) -> tuple[float, Any]:
@@ -151,15 +156,15 @@ class Trainer:
 
         Raises ``InputError``, ``DeviceError``, and ``PockRuntimeError`` for a program without ``evaluate``.
         """
-        if self._evaluate is None:
+        if not self.can_evaluate:
             raise PockRuntimeError("the program has no function 'evaluate'")
-        results, outputs = self._forward(self._evaluate, self._pairs, arrays, named, 1)
+        results, outputs = self._forward("evaluate", self._pairs, arrays, named, 1)
         return self._loss(results), outputs[0] if len(outputs) == 1 else outputs
 
     @property
     def can_evaluate(self) -> bool:
         """Whether the program has ``evaluate``."""
-        return self._evaluate is not None
+        return self._program.function("evaluate") is not None
 
     @property
     def outputs(self) -> tuple[Array, ...]:
@@ -175,7 +180,7 @@ class Trainer:
 
     def _forward(
         self,
-        function: Any,
+        function: str,
         specs: Sequence[TensorSpec],
         arrays: Sequence[Any],
         named: dict[str, Any],
@@ -185,8 +190,8 @@ class Trainer:
         bound = bind(specs, arrays, named)
         places = [feed.place(array) for feed, array in zip(self._feeds, bound, strict=False)]
         hyperparameters((), named)
-        arguments = packed([*views(self._feeds, bound, places), *(self._state[i] for i in self._model)])
-        results = self._program.call(function, arguments, first + len(self.metadata.outputs))
+        model = [[refs[i] for i in self._model] for refs in self._state.refs]
+        results = self._stepping.forward(function, views(self._feeds, bound, places), model)
         return results, self._converted(results, first)
 
     def _pack(self, arrays: Sequence[Array], places: Places) -> Sequence[Any]:
@@ -196,8 +201,8 @@ class Trainer:
         Batches that come and go are allocated where earlier ones were, in turn in a few places.
         """
         scalars = [scalar.view for scalar in self._scalars]
-        arguments = self._stepping.pack(arrays, places, scalars, self._state)
-        if self._moving == () and None not in places:
+        arguments = self._stepping.pack(arrays, places, scalars, self._state.refs)
+        if self._state.settled and None not in places:
             if len(self._packed) == _REMEMBERED:
                 del self._packed[next(iter(self._packed))]
             self._packed[places] = arguments
@@ -227,7 +232,7 @@ class Trainer:
     def _converted(self, results: Any, first: int) -> tuple[Array, ...]:
         """Copies of the outputs, which are results from ``first``."""
         specs = enumerate(self.metadata.outputs, first)
-        return tuple(self._fetched(results.get_as_ref(i), spec) for i, spec in specs)
+        return tuple(fetched(self._device, results.get_as_ref(i), spec) for i, spec in specs)
 
     def _joined(self, stepped: Stepped) -> tuple[Array, ...]:
         """Copies of a step's outputs."""
@@ -244,49 +249,12 @@ class Trainer:
         taken = [self._range(given.get_as_ref(i)) for given in arguments for i in range(len(given))]
         places = range(stepped.outputs, stepped.outputs + len(self.metadata.outputs))
         outputs = [self._range(part.get_as_ref(i)) for part in stepped.parts for i in places]
-        return any(_overlaps(output, taken) for output in outputs)
+        return any(overlaps(output, taken) for output in outputs)
 
-    def _range(self, ref: Any) -> tuple[int, int]:
-        with self._device.mapped(ref.deref(rt.HalBufferView)) as flat:
-            return address(flat), address(flat) + flat.nbytes
+    def _range(self, ref: Any) -> Span:
+        return self._device.span(ref.deref(rt.HalBufferView))
 
     # ---- state ---------------------------------------------------------------------------------------
-
-    def _keep_state(self, arguments: Any, results: Any, first: int) -> None:
-        """Take over the state that a step returns as its results from ``first``.
-
-        What is updated in place is where it was, and what is an input as it was given lies in that input's
-        memory, which will hold another one. Which state is, is the program's property, so one look is enough.
-        """
-        if self._moving is None:
-            count, shared = len(self._state), self._device.shares_memory
-            before = [self._range(ref) for ref in self._state] if shared else []
-            after = [self._range(results.get_as_ref(first + i)) for i in range(count)] if shared else []
-            given = range(len(arguments) - count) if shared else ()
-            taken = [self._range(arguments.get_as_ref(i)) for i in given]
-            self._moving = tuple(i for i in range(count) if not shared or before[i] != after[i])
-            self._borrowed = {i for i in self._moving if shared and _overlaps(after[i], taken)}
-        for i in self._moving:
-            ref = results.get_as_ref(first + i)
-            self._state[i] = self._copied(ref, self.metadata.state[i]) if i in self._borrowed else ref
-
-    def _apart(self, state: list[Any]) -> list[Any]:
-        """Initial values, each in memory of its own.
-
-        IREE returns one buffer for equal values, as all momenta of one shape are at first. Steps update
-        them in place, so they have to be told apart before the first.
-        """
-        seen: list[_Range] = []
-        apart = []
-        for spec, ref in zip(self.metadata.state, state, strict=True):
-            # Where the host cannot see a buffer's address, it may be another's.
-            place = self._range(ref) if self._device.shares_memory else (0, 1)
-            apart.append(self._copied(ref, spec) if _overlaps(place, seen) else ref)
-            seen.append(place)
-        return apart
-
-    def _copied(self, ref: Any, spec: TensorSpec) -> Any:
-        return self._device.put(self._device.get(ref.deref(rt.HalBufferView), spec.device_dtype)).ref
 
     def _check_state(self) -> None:
         if self._lost:
@@ -298,22 +266,17 @@ class Trainer:
         """Let go of all memory that the device knows of; the state is lost."""
         self._lost = True
         self._stepping.close()
-        self._state, self._stepped, self._outputs = [], None, None
+        self._state.close()
+        self._stepped = self._outputs = None
         self._feeds, self._scalars = [], []
         self._packed.clear()
 
     def _get_state(self, spec: StateSpec) -> Array:
-        return self._fetched(self._state[self._states[spec.name]], spec)
-
-    def _fetched(self, ref: Any, spec: TensorSpec) -> Array:
-        array = self._device.get(ref.deref(rt.HalBufferView), spec.device_dtype)
-        return array.astype(spec.dtype, copy=False)
+        return self._state.get(self._states[spec.name])
 
     def _put_state(self, spec: StateSpec, array: Array) -> None:
         self._packed.clear()
-        self._state[self._states[spec.name]] = self._device.put(
-            array.astype(spec.device_dtype, copy=False)
-        ).ref
+        self._state.put(self._states[spec.name], array)
 
     @property
     def steps(self) -> int:
@@ -436,14 +399,6 @@ class _Scalar:
         if value != self._value:
             self.view = self._feed.stage(np.asarray(value, np.float32))
             self._value = value
-
-
-_Range = tuple[int, int]
-
-
-def _overlaps(range_: _Range, others: Iterable[_Range]) -> bool:
-    begin, end = range_
-    return any(begin < other_end and other < end for other, other_end in others)
 
 
 def _check_finite(tensors: Mapping[str, Array]) -> None:

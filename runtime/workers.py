@@ -25,9 +25,14 @@ class Worker:
         self._process: int | None = None
         self._asked = 0
 
+    @property
+    def running(self) -> bool:
+        """Whether there is a thread, which does what it is asked to."""
+        return self._process == os.getpid()
+
     def ask(self, argument: Any) -> None:
         """Have the function called; ``answer`` is to be asked for before the next call."""
-        if self._process != os.getpid():
+        if not self.running:
             self._start()
         self._asked += 1
         self._requests.put((self._asked, argument))
@@ -44,7 +49,7 @@ class Worker:
 
     def settle(self) -> None:
         """Wait until the thread does nothing, whatever was asked for and whatever interrupts."""
-        while self._process == os.getpid():
+        while self.running:
             # Even if it is not known whether the last request came through, this one is behind it.
             with suppress(BaseException):
                 self._asked += 1
@@ -54,7 +59,7 @@ class Worker:
 
     def close(self) -> None:
         """End the thread, once it has nothing to do. It starts again if it is asked again."""
-        if self._process == os.getpid():
+        if self.running:
             self._end()
             self._thread.join()
         self._process = None

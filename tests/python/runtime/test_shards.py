@@ -141,13 +141,13 @@ def test_state_and_partial_sums_stay_where_they_are(sharded: Path) -> None:
     trainer = Trainer(sharded)
     x, y = (_aligned(array) for array in batch())
     trainer.step(x, y)
-    assert trainer._moving == ()
-    before = [trainer._range(ref) for ref in trainer._state]
+    assert trainer._state.settled
+    before = [trainer._range(ref) for ref in trainer._state.refs[0]]
     packed = []
     for _ in range(3):
         trainer.step(x, y)
         packed.append(list(trainer._packed.values()))
-    assert [trainer._range(ref) for ref in trainer._state] == before
+    assert [trainer._range(ref) for ref in trainer._state.refs[0]] == before
     assert packed[0] and all(lists == packed[0] for lists in packed)
     stepped: Any = trainer._stepped
     partials = [[trainer._range(part.get_as_ref(i)) for i in (1, 2, 3)] for part in stepped.parts]

@@ -104,7 +104,7 @@ def test_state_is_updated_where_it_is(softmax: Path) -> None:
     trainer = Trainer(softmax)
 
     def places() -> list[tuple[int, int]]:
-        return [trainer._range(value) for value in trainer._state]
+        return [trainer._range(value) for value in trainer._state.refs[0]]
 
     x, y = batch()
     trainer.step(x, y)
@@ -312,7 +312,7 @@ def test_state_that_moves_is_taken_over(softmax: Path, monkeypatch: pytest.Monke
     x, y = batch()
     for _ in range(3):
         assert moving.step(x, y, lr=0.1) == staying.step(x, y, lr=0.1)
-    assert staying._moving == () and moving._moving == tuple(range(len(moving.metadata.state)))
+    assert staying._state.settled and not moving._state.settled
     kept, other = staying.state_dict(optimizer=True), moving.state_dict(optimizer=True)
     assert all(np.array_equal(kept[name], other[name]) for name in kept)
 
