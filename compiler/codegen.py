@@ -98,8 +98,8 @@ class Request:
     ``tiling`` chooses tile sizes for dispatches, ``tuning_flags`` make faster code: a program that IREE
     cannot compile with either is compiled without. ``verify`` has IREE verify the program after each of its
     passes, so that it says what is wrong where it would fail without a word. ``callers`` says how
-    many of each function's first arguments are read in the caller's memory, ``shards`` how often a step runs
-    ``@gradients``, if it does, before ``@update``.
+    many of each function's first arguments are read in the caller's memory, ``phases`` which functions a step
+    runs one after the other, and how often each of those that it runs side by side.
     """
 
     text: str
@@ -111,7 +111,7 @@ class Request:
     tuning_flags: Sequence[str] = ()
     verify: bool = False
     callers: Mapping[str, int] = field(default_factory=dict)
-    shards: int = 1
+    phases: Sequence[Mapping[str, int]] = ({"step": 1},)
 
 
 Describe = Callable[[Facts], Mapping[str, Any]]
@@ -172,9 +172,12 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
                     _check_bindings(name, kernel)
                     _check_padding(name, kernel)
                 unaligned = bool(request.callers) and accept_unaligned(module, request.callers)
-                runs = {"gradients": request.shards, "update": 1} if request.shards > 1 else {"step": 1}
-                transient = max(count * found[name].transient_bytes for name, count in runs.items())
-                done = [c for name, count in runs.items() for c in commands(module, name) * count]
+                transient = max(
+                    sum(count * found[name].transient_bytes for name, count in phase.items())
+                    for phase in request.phases
+                )
+                runs = [run for phase in request.phases for run in phase.items()]
+                done = [c for name, count in runs for c in commands(module, name) * count]
                 facts = Facts(transient, source.copied, unaligned, tuple(done))
                 _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)

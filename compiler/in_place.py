@@ -14,6 +14,12 @@ from .update_order import order_updates
 
 _DONATED = "iree.abi.output"
 
+_SHARED = "pock.shared"
+"""Marks donated arguments that are read and written by turns (``sparsebp-connect-ranks``)."""
+
+_WRITERS = ("update", "step")
+"""How the names of functions begin that write state; one step a rank where cores share it."""
+
 _RESHAPES = ("tensor.cast", "tensor.collapse_shape", "tensor.expand_shape", "tensor.reshape")
 
 
@@ -37,12 +43,13 @@ class InPlaceModule:
         with _parsed(text) as module:
             functions = _functions(module)
             self._donated = {name: _donated(function) for name, function in functions.items()}
+            self._shared = {name: _shared(function) for name, function in functions.items()}
             updates = [op for function in functions.values() for op in _updates_of_results(function)]
             for update in updates:
                 _copy_with_slice(update)
             ordered = [order_updates(function, self._donated[name]) for name, function in functions.items()]
             self._original = _text(module) if updates or any(ordered) else text
-        self._writer = "update" if "update" in self._donated else "step"
+        self._writers = [name for name in self._donated if name.startswith(_WRITERS)]
         self.copied: dict[int, str] = {}
         """Index of an argument of ``@step``, or ``@update``, that is no longer donated -> why."""
         self._kept: dict[str, set[int]] = {name: set() for name in self._donated}
@@ -59,7 +66,8 @@ class InPlaceModule:
         with _parsed(self._original) as module:
             functions = _functions(module)
             if self.copied:
-                _drop_donation(functions[self._writer], self.copied)
+                for name in self._writers:
+                    _drop_donation(functions[name], self.copied)
             for name, arguments in self._kept.items():
                 _keep(functions[name], arguments)
             return _text(module)
@@ -71,14 +79,17 @@ class InPlaceModule:
         """
         found = {}
         right = True
+        dropped_before = dict(self.copied)
         for name, donated in self._donated.items():
-            dropped = self.copied if name == self._writer else {}
-            analysis = analyse(stream, name, {i: k for i, k in donated.items() if i not in dropped})
+            dropped = dropped_before if name in self._writers else {}
+            analysis = analyse(
+                stream, name, {i: k for i, k in donated.items() if i not in dropped}, self._shared[name]
+            )
             if again := self._kept[name].intersection(analysis.overwritten):
                 raise InPlaceError(f"IREE overwrites argument {min(again)} of @{name}, which is the caller's")
             self._kept[name].update(analysis.overwritten)
             right = right and not analysis.overwritten and not analysis.hazards
-            if name == self._writer:
+            if name in self._writers:
                 self.copied |= analysis.hazards
             elif analysis.hazards:
                 raise InPlaceError(f"@{name} reads what it writes: {next(iter(analysis.hazards.values()))}")
@@ -137,6 +148,11 @@ def _donated(function: Any) -> dict[int, int]:
         for i, attributes in enumerate(_argument_attributes(function))
         if _DONATED in attributes
     }
+
+
+def _shared(function: Any) -> list[int]:
+    """The arguments that ranks exchange in."""
+    return [i for i, attributes in enumerate(_argument_attributes(function)) if _SHARED in attributes]
 
 
 def _drop_donation(function: Any, arguments: Collection[int]) -> None:

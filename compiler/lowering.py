@@ -10,6 +10,7 @@ from torch_mlir import ir
 
 from .errors import PassFailure, PockError
 from .opt import Stage, run_mlir_passes, run_pipeline
+from .passes.connect_ranks import ConnectRanks
 from .passes.convert_to_linalg import ConvertToLinalg
 from .passes.materialize_state import MaterializeState
 from .passes.separate_padding import SeparatePadding
@@ -65,7 +66,7 @@ def lower(module: ir.Module, panel: int = 0) -> None:
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:
-        run_pipeline(module, TO_LINALG)
+        run_pipeline(module, [*TO_LINALG, ConnectRanks()])
         left = _left(module)
         if not left:
             run_pipeline(module, [SeparatePadding()])

@@ -40,8 +40,10 @@ from .passes.raise_gradients import RaiseGradients
 from .passes.rematerialize import Rematerialize
 from .passes.schedule_updates import ScheduleUpdates
 from .passes.split_batch import SplitBatch, division_of, summands_of
+from .passes.split_channels import SplitChannels
 from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
+from .ranks import Part, exchange_bytes, merge, of_rank, part_values, parts_of, state_parts
 from .scheme import Scheme
 from .torch_ir import gradients_of, operations
 
@@ -68,9 +70,14 @@ def masked(scheme: Scheme) -> list[PipelineStage]:
     return [ApplyScheme.of(scheme), RaiseGradients()]
 
 
-def pruned(shards: int = 1) -> list[PipelineStage]:
-    """The stages from there to ``--emit=pruned``; ``shards`` is how many parts the batch is cut into."""
-    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad(), SplitBatch(shards)]
+def pruned(shards: int = 1, ranks: int = 1, rank: int = 0) -> list[PipelineStage]:
+    """The stages from there to ``--emit=pruned``.
+
+    ``shards`` is how many parts the batch is cut into, ``ranks`` how many cores share the channels of
+    layers, of which one is ``rank``.
+    """
+    divided = [SplitBatch(shards), SplitChannels(ranks, rank)]
+    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad(), *divided]
 
 
 def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:
@@ -177,6 +184,7 @@ def compile_program(
     output: str | Path = "model.vmfb",
     progress: Progress = lambda _: None,
     shards: int = 1,
+    ranks: int = 1,
 ) -> Artifact:
     """Compile a training program.
 
@@ -184,21 +192,30 @@ def compile_program(
     ``"embedded"`` or ``"external"``: then ``output`` is where the artifact will be saved, as it refers
     to the archive by name. ``progress`` is told what is being done, a phase at a time. With ``shards``, a
     step computes the gradients of as many equal parts of the batch, each on a core of its own, before it
-    updates: see ``sparsebp-split-batch``. Raises ``PockError``.
+    updates: see ``sparsebp-split-batch``. With ``ranks``, as many cores share the channels of its layers: see
+    ``sparsebp-split-channels``. Raises ``PockError``.
     """
     if parameters not in PARAMETERS:
         raise UsageError(f"parameters must be 'embedded' or 'external', got '{parameters}'")
     if shards < 1:
         raise UsageError(f"shards must be 1 or more, got {shards}")
+    if ranks < 1:
+        raise UsageError(f"ranks must be 1 or more, got {ranks}")
+    if shards > 1 and ranks > 1:
+        raise UsageError(f"a step is divided into shards or ranks, not both: got {shards} and {ranks}")
     if parameters == "external" and archive_name(output) == Path(output).name:
         raise UsageError(
             f"{output} is where the parameters would be; name the program otherwise, as in .vmfb"
         )
     options = _Options(
-        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress, shards
-    )
-    if shards > 1 and not options.target.device.startswith("local-"):
-        raise UsageError(f"target '{options.target}' has no cores to divide a batch among; leave out shards")
+        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress, shards,
+        ranks,
+    )  # fmt: skip
+    if max(shards, ranks) > 1 and not options.target.device.startswith("local-"):
+        what = "shards" if shards > 1 else "ranks"
+        raise UsageError(f"target '{options.target}' has no cores to divide a step among; leave out {what}")
+    if ranks > 1 and options.optimizer.clip_grad_norm is not None:
+        raise UsageError("ranks know no norm of all gradients; leave out ranks or clip_grad_norm")
     bits = _stores_bytes(options.target)
     try:
         return _compiled(program, options, bits)
@@ -224,15 +241,16 @@ class _Options:
     output: str | Path
     progress: Progress
     shards: int
+    ranks: int
 
 
-def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> ir.Module:
-    """The program before it is lowered; ``bits`` is whether bits may be saved."""
+def _transformed(program: TrainingProgram, options: _Options, bits: bool, rank: int = 0) -> ir.Module:
+    """The program, or that of a rank, before it is lowered; ``bits`` is whether bits may be saved."""
     module = program.copy_module()
     options.progress("applying the scheme")
     run_pipeline(module, masked(options.scheme))
     options.progress("pruning the backward pass")
-    run_pipeline(module, pruned(options.shards))
+    run_pipeline(module, pruned(options.shards, options.ranks, rank))
     options.progress("expanding the optimizer")
     run_pipeline(module, trained(options.optimizer, bits))
     return module
@@ -247,15 +265,23 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     """The artifact; ``bits`` is whether bits may be saved."""
     scheme, optimizer, chosen, progress = options.scheme, options.optimizer, options.target, options.progress
     parameters, output = options.parameters, options.output
-    module = _transformed(program, options, bits)
+    modules = [_transformed(program, options, bits, rank) for rank in range(options.ranks)]
+    module = modules[0]
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
         if options.shards > 1:
             described["shards"] = _shards(program, module, options.shards)
+        if options.ranks > 1:
+            described["ranks"] = {"count": options.ranks, "state": state_parts(module)}
+        parts = parts_of(module)
     progress("lowering to linalg")
-    lowered(module, chosen)
-    run_pipeline(module, storable(chosen))
-    values = _needed(program, module)
+    for each in modules:
+        lowered(each, chosen)
+        run_pipeline(each, storable(chosen))
+    if options.ranks > 1:
+        described["ranks"]["exchange"] = exchange_bytes(module)
+        merge(modules, parts)
+    values = _needed(program, module, parts)
     flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]
     archive = parameter_bytes(values)
     described["parameters"] = _storage(parameters, output, archive)
@@ -268,10 +294,10 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         archive,
         SCOPE,
         embed=parameters == "embedded",
-        tiling=partial(chosen.tiling, alone=options.shards > 1),
+        tiling=partial(chosen.tiling, alone=max(options.shards, options.ranks) > 1),
         tuning_flags=chosen.tuning_flags(),
         callers=_callers(described, chosen),
-        shards=options.shards,
+        phases=_phases(options),
     )
     generated = generate(request, lambda facts: _with_facts(described, facts, names), progress)
     copied = {names[i]: why for i, why in generated.facts.copied.items()}
@@ -283,6 +309,13 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         tuple(f"'{name}' is copied, not updated in place: {why}" for name, why in copied.items()),
         generated.facts.commands,
     )
+
+
+def _phases(options: _Options) -> list[dict[str, int]]:
+    """What a step runs one after the other, and how often of each side by side."""
+    if options.shards > 1:
+        return [{"gradients": options.shards}, {"update": 1}]
+    return [{of_rank("step", rank): 1 for rank in range(options.ranks)}]
 
 
 def _target(target: str | Target) -> Target:
@@ -299,15 +332,16 @@ def _name_module(module: ir.Module) -> None:
         module.operation.attributes["sym_name"] = ir.StringAttr.get("pock")
 
 
-def _needed(program: TrainingProgram, module: ir.Module) -> dict[str, np.ndarray]:
+def _needed(program: TrainingProgram, module: ir.Module, parts: Mapping[str, Part]) -> dict[str, np.ndarray]:
     """The values that globals of the lowered module start from, as they are stored."""
+    starts = {**program.parameters, **part_values(program.parameters, parts)}
     types = {
         ir.StringAttr(op.operation.attributes["sym_name"]).value: ir.TypeAttr(op.operation.attributes["type"])
         for op in module.body.operations
         if op.operation.name == "util.global"
     }
     return {
-        name: _as_stored(program.parameters[name], ir.RankedTensorType(type_.value).element_type)
+        name: _as_stored(starts[name], ir.RankedTensorType(type_.value).element_type)
         for name, type_ in types.items()
     }
 
@@ -365,7 +399,9 @@ def _callers(described: Mapping[str, Any], target: Target) -> dict[str, int]:
     callers = {"evaluate": inputs + targets, "predict": inputs}
     if "shards" in described:
         return {"gradients": inputs + targets + len(described["shards"]["whole"]), **callers}
-    return {"step": inputs + targets, **callers}
+    callers = {"step": inputs + targets, **callers}
+    ranks = described["ranks"]["count"] if "ranks" in described else 1
+    return {of_rank(name, k): count for k in range(ranks) for name, count in callers.items()}
 
 
 def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, str]) -> dict[str, Any]:
@@ -416,6 +452,7 @@ def _describe(
 ) -> dict[str, Any]:
     """The metadata of the artifact, before code generation."""
     signature = program.signature
+    parts = parts_of(module)
     versions = {
         **program.versions,
         "torch-mlir": version("torch-mlir"),
@@ -434,7 +471,10 @@ def _describe(
         "hyperparameters": [
             {"name": name, "default": default} for name, default in hyperparameters_of(module)
         ],
-        "state": [_stored(_state_entry(name, op, program), target) for name, op in state_of(module).items()],
+        "state": [
+            _stored(_state_entry(name, op, program, parts.get(name)), target)
+            for name, op in state_of(module).items()
+        ],
         "tied": signature.tied,
         "scheme": scheme.to_dict(),
         "optimizer": optimizer.to_dict(),
@@ -473,13 +513,16 @@ def _state_dtype(name: str, element: str, program: TrainingProgram) -> str:
     return _DTYPES.get(element, element.replace("i", "int", 1))
 
 
-def _state_entry(name: str, declaration: Any, program: TrainingProgram) -> dict[str, Any]:
+def _state_entry(name: str, declaration: Any, program: TrainingProgram, part: Part | None) -> dict[str, Any]:
     tensor = tensor_type(declaration)
     element = str(tensor.element_type)
+    shape = list(tensor.shape)
+    if part is not None:
+        shape[part.axis] *= part.ranks
     entry: dict[str, Any] = {
         "name": name,
         "kind": role_of(declaration),
-        "shape": list(tensor.shape),
+        "shape": shape,
         "dtype": _state_dtype(name, element, program),
     }
     attributes = declaration.operation.attributes

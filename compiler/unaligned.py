@@ -60,6 +60,8 @@ def _bindings(value: Any, kernels: Mapping[stream_ir.Entry, Any]) -> Iterator[tu
             # Behind workload and uniform operands.
             first = sum(map(len, stream_ir.operand_groups(op)[:2]))
             for entry in stream_ir.entries(op):
+                if entry not in kernels:
+                    raise _NotUnderstood
                 yield kernels[entry], use.operand_number - first
         elif op.name not in _NEUTRAL:
             raise _NotUnderstood

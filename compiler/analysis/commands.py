@@ -77,7 +77,7 @@ def commands(module: ir.Module, name: str) -> tuple[Command, ...]:
         sources = tuple(sources_of(op.location))
         if op.name == "stream.cmd.dispatch":
             entry = stream_ir.entries(op)[0]
-            work = kernels.work(entry)
+            work = kernels.work(entry) if entry in kernels else _exchange(op)
             found.append(
                 Command(
                     DISPATCH,
@@ -131,10 +131,21 @@ class _Kernels:
         self._kernels = stream_ir.kernels(module)
         self._known: dict[Entry, _Work] = {}
 
+    def __contains__(self, entry: Entry) -> bool:
+        return entry in self._kernels
+
     def work(self, entry: Entry) -> _Work:
         if entry not in self._known:
             self._known[entry] = _work(self._kernels[entry])
         return self._known[entry]
+
+
+def _exchange(op: Any) -> _Work:
+    """What a dispatch of a kernel that IREE has not made reads and writes: all that it is given."""
+    kinds = [ir.IntegerAttr(kind).value for kind in ir.ArrayAttr(op.attributes["resource_accesses"])]
+    lengths = [_constant(length) for length in stream_ir.operand_groups(op)[5]]
+    read, written = (sum(n for n, kind in zip(lengths, kinds, strict=True) if kind & flag) for flag in (1, 2))
+    return _Work(0, read, written, ())
 
 
 def _work(function: Any) -> _Work:

@@ -73,13 +73,16 @@ class Shares:
         """For each value its shares, and what each needs of the operands of the operation that it is from."""
         self.given: set[ir.Value] = set()
         """The values that are or depend on an argument."""
+        self._start(function)
+        for op in body(function).operations:
+            self._add(op.operation)
+
+    def _start(self, function: Any) -> None:
         for argument in body(function).arguments:
             self.given.add(argument)
             self.needed[argument] = {WHOLE: ()}
             if self.divides(argument, 0):
                 self.needed[argument][part(0)] = ()
-        for op in body(function).operations:
-            self._add(op.operation)
 
     def has(self, value: ir.Value, share: Share) -> bool:
         """Whether ``share`` of ``value`` can be computed."""
@@ -192,6 +195,11 @@ class _Step:
         """An operand that lists dimensions; all of them where it lists none."""
         listed = self.number(position)
         return {d % rank for d in listed} if listed else set(range(rank))
+
+    @property
+    def groups(self) -> int:
+        """The groups of a convolution that a gradient is of."""
+        return int(ir.IntegerAttr(self.op.attributes["groups"]).value)
 
     def flag(self, name: str) -> bool:
         return bool(ir.BoolAttr(self.op.attributes[name]).value)
@@ -346,15 +354,46 @@ def _looked_up(step: _Step, axis: int) -> Iterator[Ways]:
         yield step.needs(WHOLE, part(axis))
 
 
-def _samples(step: _Step, axis: int) -> Iterator[Ways]:
-    """A convolution or the gradient of its input: samples from samples, with all of the weight."""
+def _convolved(step: _Step, axis: int) -> Iterator[Ways]:
+    """Samples from samples, with all of the weight; output channels with theirs of weight and bias."""
     if axis == 0:
         yield step.needs(part(0))
+    elif axis == 1 and not step.number(6):
+        bias = part(0) if _is_tensor(step.op.operands[2]) else None
+        if (groups := step.number(8)) == 1:
+            yield WHOLE, part(0), bias, *[None] * 6
+        elif groups % step.shares.count == 0:
+            yield part(1), part(0), bias, *[None] * 6
+
+
+def _convolution_input(step: _Step, axis: int) -> Iterator[Ways]:
+    """The gradient of a convolution's input: samples; input channels with theirs of the weight."""
+    if axis == 0:
+        yield step.needs(part(0))
+    elif axis == 1:
+        if step.groups == 1:
+            yield WHOLE, part(1)
+        elif step.groups % step.shares.count == 0:
+            yield part(1), part(0)
+
+
+def _convolution_weight_part(step: _Step, axis: int) -> Iterator[Ways]:
+    """The gradient of a convolution's weight: its output channels, or its input channels."""
+    if axis == 0:
+        if step.groups == 1:
+            yield part(1), WHOLE
+        elif step.groups % step.shares.count == 0:
+            yield part(1), part(1)
+    elif axis == 1 and step.groups == 1:
+        yield WHOLE, part(1)
 
 
 def _pooled(step: _Step, axis: int) -> Iterator[Ways]:
-    if axis == 0:
-        yield [part(0) if _is_tensor(v) else None for v in step.op.operands]
+    """Samples, and channels of them, are pooled one by one."""
+    name = step.op.name
+    spatial = int(name[-2]) if name.endswith(("1d", "2d", "3d")) else 0
+    if axis == 0 or (axis == 1 and len(step.shape) > spatial + 1):
+        yield [part(axis) if _is_tensor(v) else None for v in step.op.operands]
 
 
 # -- summands -----------------------------------------------------------------------------------
@@ -386,6 +425,18 @@ def _product(step: _Step) -> Iterator[Ways]:
 def _convolution_weight(step: _Step) -> Iterator[Ways]:
     if step.shares.divides(step.op.operands[0], 0):
         yield part(0), part(0)
+
+
+def _convolution(step: _Step) -> Iterator[Ways]:
+    """Of parts of the input channels."""
+    if not _is_tensor(step.op.operands[2]) and not step.number(6) and step.number(8) == 1:
+        yield part(1), part(1), *[None] * 7
+
+
+def _convolution_input_summand(step: _Step) -> Iterator[Ways]:
+    """Of parts of the output channels."""
+    if step.groups == 1:
+        yield part(1), part(0)
 
 
 def _table(step: _Step) -> Iterator[Ways]:
@@ -436,7 +487,8 @@ _PARTS: dict[str, Callable[[_Step, int], Iterator[Ways]]] = {
     **dict.fromkeys(_POOLS, _pooled),
     "sparsebp.avg_pool": _pooled,
     "sparsebp.avg_pool_grad": _pooled,
-    "sparsebp.conv_input_grad": _samples,
+    "sparsebp.conv_input_grad": _convolution_input,
+    "sparsebp.conv_weight_grad": _convolution_weight_part,
     "sparsebp.max_pool": _pooled,
     "sparsebp.max_pool_argmax": _pooled,
     "sparsebp.max_pool_grad": _pooled,
@@ -448,7 +500,7 @@ _PARTS: dict[str, Callable[[_Step, int], Iterator[Ways]]] = {
     "torch.aten.bmm": _matmul,
     _CONCATENATION: _concatenated,
     "torch.aten.constant_pad_nd": _padded,
-    "torch.aten.convolution": _samples,
+    "torch.aten.convolution": _convolved,
     "torch.aten.embedding": _looked_up,
     "torch.aten.expand": _expanded,
     "torch.aten.mm": _matmul,
@@ -466,11 +518,13 @@ _PARTS: dict[str, Callable[[_Step, int], Iterator[Ways]]] = {
 _SUMMANDS: dict[str, Callable[[_Step], Iterator[Ways]]] = {
     **dict.fromkeys(PERMUTATIONS, _linear),
     **dict.fromkeys(_VIEWS, _linear),
+    "sparsebp.conv_input_grad": _convolution_input_summand,
     "sparsebp.conv_weight_grad": _convolution_weight,
     "sparsebp.embedding_grad": _table,
     "sparsebp.select_channels": _linear,
     "torch.aten.add.Tensor": _linear_in_all,
     "torch.aten.bmm": _product,
+    "torch.aten.convolution": _convolution,
     "torch.aten.div.Scalar": _linear,
     "torch.aten.div.Tensor": _quotient,
     "torch.aten.expand": _linear,
@@ -500,8 +554,13 @@ _OF_BLOCKS = frozenset(
 )
 """Operations that give parts of batches one behind the other."""
 
-_LIGHT = frozenset((*_PARTS, *_SUMMANDS)) - {
-    "torch.aten.mm", "torch.aten.bmm", "torch.aten.convolution", "sparsebp.conv_input_grad",
-    "sparsebp.conv_weight_grad", "sparsebp.embedding_grad",
-}  # fmt: skip
+HEAVY = frozenset(
+    (
+        *("torch.aten.mm", "torch.aten.bmm", "torch.aten.convolution", "sparsebp.conv_input_grad"),
+        *("sparsebp.conv_weight_grad", "sparsebp.embedding_grad"),
+    )
+)
+"""Operations that compute much of what they read."""
+
+_LIGHT = frozenset((*_PARTS, *_SUMMANDS)) - HEAVY
 """Operations that may be computed of the whole batch for each part."""

@@ -12,7 +12,7 @@ Any other argument is the caller's and must not be written. IREE does write to i
 a slice of an argument that it needs no longer (iree-org/iree issue 16168).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class _Buffer:
     """An argument's buffer, the result that lives in it if it is donated, and what is wrong, if anything."""
 
     result: int | None
+    shared: bool = False
     problem: str | None = None
 
     def blame(self, problem: str) -> None:
@@ -72,18 +73,21 @@ class Analysis:
     transient_bytes: int = 0
 
 
-def analyse(module: ir.Module, name: str, donated: Mapping[int, int]) -> Analysis:
+def analyse(
+    module: ir.Module, name: str, donated: Mapping[int, int], shared: Collection[int] = ()
+) -> Analysis:
     """Check the function ``name`` of a module at the stream phase.
 
-    ``donated`` maps the index of an argument to the index of the result that lives in its storage. Raises
-    ``ValueError`` if there is no such function.
+    ``donated`` maps the index of an argument to the index of the result that lives in its storage. Those of
+    them that are ``shared`` are read and written by turns. Raises ``ValueError`` if there is no such
+    function.
     """
     function = stream_ir.function(module, name)
     blocks = list(function.regions[0].blocks)
     if len(blocks) > 1 and donated:
         return Analysis(dict.fromkeys(donated, f"@{name} has branches, which are not followed"))
     step = _Step(function, stream_ir.kernels(module))
-    buffers = [_Buffer(donated.get(i)) for i in range(len(blocks[0].arguments))]
+    buffers = [_Buffer(donated.get(i), i in shared) for i in range(len(blocks[0].arguments))]
     for argument, buffer in zip(blocks[0].arguments, buffers, strict=True):
         step.follow(argument, buffer)
     written = step.check()
@@ -147,7 +151,7 @@ class _Step:
                 done.append((op, accesses))
         written: set[_Buffer] = set()
         for access in (access for _, accesses in done for access in accesses):
-            if access.kind & READ and access.buffer in written:
+            if access.kind & READ and access.buffer in written and not access.buffer.shared:
                 access.buffer.blame(f"{access.command} reads the state after its update")
             if access.kind & WRITE:
                 written.add(access.buffer)
@@ -206,7 +210,8 @@ class _Step:
         numbers = {i: number for i, number in known if number is not None}
         kinds = [ir.IntegerAttr(kind).value for kind in ir.ArrayAttr(op.attributes["resource_accesses"])]
         entries = stream_ir.entries(op)
-        functions = [self._kernels[entry] for entry in entries]
+        # A kernel that IREE has not made, as an exchange between ranks is, does what its operands say.
+        functions = [self._kernels[entry] for entry in entries if entry in self._kernels]
         command = f"dispatch {entries[0][-1]}"
         bindings: dict[_Buffer, list[int]] = {}
         for i, resource in enumerate(resources):
@@ -216,7 +221,7 @@ class _Step:
         for buffer, own in bindings.items():
             read, written = (any(kinds[i] & kind for i in own) for kind in (READ, WRITE))
             # What is written in part counts as read too, because the rest of it stays.
-            read = read and (not written or any(reads(f, own, numbers) for f in functions))
+            read = read and (not written or not functions or any(reads(f, own, numbers) for f in functions))
             alike = len({(resources[i], offsets[i]) for i in own}) == 1
             if read and written and not (alike and all(updates_in_place(f, own, numbers) for f in functions)):
                 buffer.blame(f"{command} reads the state elsewhere than where it updates it")

@@ -19,6 +19,7 @@ Conversion = Callable[[Any, LinalgBuilder], ir.Value | None]
 
 #: operation -> "module:function" below this package
 _REGISTRY = {
+    "sparsebp.all_reduce": "all_reduce:convert",
     "sparsebp.avg_pool": "avg_pool:convert",
     "sparsebp.avg_pool_grad": "avg_pool_grad:convert",
     "sparsebp.conv_input_grad": "conv_input_grad:convert",

@@ -14,6 +14,7 @@ from .base import Pass
 #: pass name -> "module:class" below this package
 _REGISTRY = {
     "sparsebp-apply-scheme": "apply_scheme:ApplyScheme",
+    "sparsebp-connect-ranks": "connect_ranks:ConnectRanks",
     "sparsebp-convert-layout": "convert_layout:ConvertLayout",
     "sparsebp-convert-to-linalg": "convert_to_linalg:ConvertToLinalg",
     "sparsebp-expand-optimizer": "expand_optimizer:ExpandOptimizer",
@@ -30,6 +31,7 @@ _REGISTRY = {
     "sparsebp-signed-arithmetic": "signed_arithmetic:SignedArithmetic",
     "sparsebp-simplify": "simplify:Simplify",
     "sparsebp-split-batch": "split_batch:SplitBatch",
+    "sparsebp-split-channels": "split_channels:SplitChannels",
     "sparsebp-widen-bits": "widen_bits:WidenBits",
 }
 

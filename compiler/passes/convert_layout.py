@@ -515,6 +515,7 @@ _RULES: dict[str, Callable[..., bool]] = {
         **_PULLED,
         **dict.fromkeys(REDUCTIONS, _reduction),
         **dict.fromkeys(PERMUTATIONS, _permute),
+        "sparsebp.all_reduce": _elementwise,
         "torch.aten.avg_pool1d": _avg_pool,
         "torch.aten.avg_pool2d": _avg_pool,
         "torch.aten.avg_pool3d": _avg_pool,

@@ -9,30 +9,21 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import WRITES, symbol_of
-from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Shares, part, same_positions
+from pock.compiler.analysis.shares import SUMMAND, WHOLE, Share, Shares, part
 from pock.compiler.torch_ir import (
     TorchBuilder,
-    attributes_of,
     body,
     operations,
     set_function_type,
     step_of,
 )
-from pock.dialects.sparsebp import Mask
-from pock.dialects.types import element_of, is_vtensor, shape_of, vtensor
+from pock.dialects.types import is_vtensor
 
 from .base import Pass, fail_at
-from .sinking import SELECTION
+from .dividing import PartBuilder, Parts
 
 SHARDS = "sparsebp.shards"
 """The attribute of ``@gradients`` that says how the batch is divided."""
-
-_SIZES = {
-    "torch.aten._unsafe_view": 1, "torch.aten.empty.memory_format": 0, "torch.aten.expand": 1,
-    "torch.aten.full": 0, "torch.aten.ones": 0, "torch.aten.reshape": 1, "torch.aten.view": 1,
-    "torch.aten.zeros": 0,
-}  # fmt: skip
-"""Operations one of whose operands lists the sizes of their result."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +76,7 @@ class _Split:
         self.step, self.count = step, count
         self.arguments = list(body(step).arguments)
         self.shares = Shares(step, count)
+        self.parts = Parts(count)
         self.totals: dict[ir.Value, bool] = {}
         """The values that can be had in ``@update`` -> whether as a sum of summands."""
         self.wishes: dict[ir.Value, dict[Share | None, None]] = {}
@@ -161,7 +153,7 @@ class _Split:
         again = [i for i, shares in enumerate(asked) if divided[i] and WHOLE in shares]
         shares = [part(0) if cut else WHOLE for cut in divided]
         places = [*zip(self.arguments, shares, strict=True), *((self.arguments[i], WHOLE) for i in again)]
-        function, block = self._function("gradients", [self._type(v, share) for v, share in places])
+        function, block = self._function("gradients", [self.parts.type(v, share) for v, share in places])
         made = {(v, share): block.arguments[i] for i, (v, share) in enumerate(places)}
         builder = self._at_end(block)
         for op in operations(self.step):
@@ -173,7 +165,7 @@ class _Split:
                     made[v, s] if s is not None else None
                     for v, s in zip(operation.operands, needed, strict=True)
                 ]
-                results = self._again(builder, operation, operands, share)
+                results = self.parts.again(builder, operation, operands, share)
                 made |= {(r, share): v for r, v in zip(operation.results, results, strict=True)}
         values = [*(made[v, part(0)] for v in outputs), *(made[v, SUMMAND] for v in summands)]
         self._end(function, builder, values)
@@ -211,19 +203,11 @@ class _Split:
             wanted = any(None in self.wishes.get(r, ()) for r in operation.results)
             if operation.name in WRITES or (wanted and not any(r in totals for r in operation.results)):
                 operands = [totals.get(v) for v in operation.operands]
-                results = self._again(builder, operation, operands, None)
+                results = self.parts.again(builder, operation, operands, None)
                 totals |= dict(zip(operation.results, results, strict=True))
         self._end(function, builder, [totals[loss]])
 
     # -- building -------------------------------------------------------------------------------
-
-    def _type(self, value: ir.Value, share: Share | None) -> ir.Type:
-        """The type of a share of ``value``."""
-        if share is None or share.kind is not Kind.PART or not is_vtensor(value.type):
-            return value.type
-        shape = list(shape_of(value.type))
-        shape[share.axis] //= self.count
-        return vtensor(shape, element_of(value.type))
 
     def _function(self, name: str, types: Sequence[ir.Type]) -> tuple[Any, ir.Block]:
         with ir.InsertionPoint(self.step):
@@ -239,41 +223,12 @@ class _Split:
         block = ir.Block.create_at_start(function.regions[0], types, [ir.Location.unknown()] * len(types))
         return function, block
 
-    def _at_end(self, block: ir.Block) -> "_Builder":
+    def _at_end(self, block: ir.Block) -> PartBuilder:
         with ir.InsertionPoint(block):
             end = ir.Operation.create("func.return", operands=[], loc=ir.Location.unknown())
-        return _Builder(end)
+        return PartBuilder(end)
 
-    def _again(
-        self, builder: "_Builder", op: Any, operands: Sequence[ir.Value | None], share: Share | None
-    ) -> list[ir.Value]:
-        """``op`` on other operands, giving ``share`` of its results; constants are made anew."""
-        builder.location = op.location
-        results = [self._type(result, share) for result in op.results]
-        values = [
-            builder.again(old) if new is None else new for old, new in zip(op.operands, operands, strict=True)
-        ]
-        if op.name in _SIZES and share is not None and share.kind is Kind.PART:
-            sizes = shape_of(results[0])
-            values[_SIZES[op.name]] = builder.int_list(sizes)
-        attributes = attributes_of(op)
-        if op.name == SELECTION and share is not None and share.kind is Kind.PART:
-            attributes["mask"] = self._mask(op, share.axis)
-        made = builder.create(op.name, values, results, attributes)
-        if not results:
-            return []
-        return list(made) if isinstance(made, list) else [made]
-
-    def _mask(self, op: Any, axis: int) -> ir.Attribute:
-        """What a selection selects of a part along ``axis`` of its operand."""
-        mask: ir.Attribute = op.attributes["mask"]
-        if axis != ir.IntegerAttr(op.attributes["axis"]).value:
-            return mask
-        chosen = same_positions(op, self.count) or ()
-        size = shape_of(op.operands[0].type)[axis] // self.count
-        return Mask.channels(Mask.from_attr(mask).dimension, chosen, size).to_attr()
-
-    def _end(self, function: Any, builder: "_Builder", values: Sequence[ir.Value]) -> None:
+    def _end(self, function: Any, builder: PartBuilder, values: Sequence[ir.Value]) -> None:
         """Return ``values``."""
         end = operations(function)[-1]
         TorchBuilder(end).create("func.return", values, [])
@@ -296,19 +251,3 @@ def division_of(gradients: Any) -> tuple[list[bool], list[int]]:
     """Of which inputs and targets ``@gradients`` takes a part, and which it takes whole besides."""
     attributes = ir.DictAttr(gradients.operation.attributes[SHARDS])
     return list(ir.DenseBoolArrayAttr(attributes["divided"])), list(ir.DenseI64ArrayAttr(attributes["whole"]))
-
-
-class _Builder(TorchBuilder):
-    """Builds at the end of a function, with the constants that it needs in front of their first use."""
-
-    def __init__(self, anchor: Any) -> None:
-        super().__init__(anchor)
-        self._made: dict[ir.Value, ir.Value] = {}
-
-    def again(self, value: ir.Value) -> ir.Value:
-        """A value that is no tensor: a constant, or a list of constants."""
-        if value not in self._made:
-            op = value.owner.operation
-            operands = [self.again(operand) for operand in op.operands]
-            self._made[value] = self.create(op.name, operands, [value.type], attributes_of(op))
-        return self._made[value]

@@ -5,6 +5,7 @@
 ``README.md`` beside this file documents every operation with IR.
 """
 
+from .all_reduce import AllReduceOp
 from .assign import AssignOp
 from .avg_pool import AvgPoolOp
 from .avg_pool_grad import AvgPoolGradOp
@@ -27,6 +28,7 @@ from .symbols import declarations, verify_program
 from .update import UpdateOp
 
 __all__ = [
+    "AllReduceOp",
     "AssignOp",
     "AvgPoolGradOp",
     "AvgPoolOp",

@@ -1,0 +1,183 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Which part of each layer a core computes, where cores share a step by its channels.
+
+Each of as many *ranks* computes one of the equal parts of the channels of a layer, from its own part of the
+weight. What the next layer adds up over these is a summand, of which the ranks need the sum: one exchange for
+each pair of layers. What may be had in which way, from what, is ``analysis/shares.py``'s to say; here is
+chosen what takes the least time, an operation at a time.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+from torch_mlir import ir
+
+from pock.compiler.torch_ir import body, defining_op
+from pock.dialects.types import element_of, is_vtensor, shape_of
+
+from .shares import HEAVY, SUMMAND, WHOLE, Kind, Share, Shares, Ways
+
+_EXCHANGE = 2e-6
+"""Seconds that an exchange takes at least."""
+_EXCHANGED = 3e9
+"""Bytes a second that cores exchange."""
+_COMPUTED = 1e11
+"""Operations a second of a core, multiplications and additions."""
+_PASSED = 1e10
+"""Bytes a second of what a core reads and writes."""
+
+_LIST = "torch.prim.ListConstruct"
+_FLOATS = ("f16", "bf16", "f32", "f64")
+
+
+class Ranks(Shares):
+    """What of each value of a function a rank of ``count`` computes, and from what.
+
+    Values that depend on no argument of the function, as weights do, can be had in any share of them that
+    their parameters have; of the others a rank has ``chosen``, and anything else is made of that.
+    """
+
+    def __init__(self, function: Any, count: int) -> None:
+        self.chosen: dict[ir.Value, Share] = {}
+        self._summed: set[ir.Value] = set()
+        super().__init__(function, count)
+
+    def _start(self, function: Any) -> None:
+        for argument in body(function).arguments:
+            self.given.add(argument)
+            self._choose(argument, WHOLE, ())
+
+    def _choose(self, value: ir.Value, share: Share, ways: Ways) -> None:
+        self.chosen[value] = share
+        self.needed[value] = {share: ways}
+
+    def _too_much(self, op: Any) -> bool:
+        """Everything may be computed by each rank."""
+        return False
+
+    # -- what does not depend on an argument ----------------------------------------------------
+
+    def ways(self, value: ir.Value, share: Share) -> Ways | None:
+        """What the operation that ``value`` is from needs of its operands for ``share``, if it can."""
+        known = self.needed.setdefault(value, {})
+        if value in self.chosen:
+            return known.get(share)
+        if share not in known:
+            found = self._found(value, share)
+            if found is None:
+                return None
+            known[share] = found
+        return known[share]
+
+    def _found(self, value: ir.Value, share: Share) -> Ways | None:
+        op = value.owner.operation
+        if op.name == "sparsebp.read":
+            divided = share.kind is Kind.PART and self.divides(value, share.axis, share.blocks)
+            return () if share is WHOLE or share == WHOLE or divided else None
+        for offered, ways in self._shares(op, value):
+            if offered != share:
+                continue
+            for needed in ways:
+                if all(
+                    s is None or self.ways(v, s) is not None for v, s in zip(op.operands, needed, strict=True)
+                ):
+                    return needed
+        return None
+
+    # -- the rest -------------------------------------------------------------------------------
+
+    def _add(self, op: Any) -> None:
+        if not any(value in self.given for value in op.operands):
+            return
+        self.given.update(op.results)
+        if op.name == _LIST:
+            return
+        for result in op.results:
+            best = min(self._offers(op, result), key=lambda offer: offer[0], default=None)
+            _, share, needed = best or (0.0, WHOLE, _whole(op))
+            self._choose(result, share, needed)
+            self._summed.update(v for v, s in zip(op.operands, needed, strict=True) if self._sums(v, s))
+
+    def _offers(self, op: Any, result: ir.Value) -> Iterator[tuple[float, Share, Ways]]:
+        """The ways to compute an operation, each with the time that it takes about."""
+        work = _work(op)
+        # What takes little is divided only where an operand is.
+        heavy = op.name in HEAVY
+        for share, ways in self._shares(op, result):
+            for needed in ways:
+                pairs = list(zip(op.operands, needed, strict=True))
+                if not heavy and share != WHOLE and not any(self._is_divided(v, s) for v, s in pairs):
+                    continue
+                time = sum(self._conversion(v, s) for v, s in pairs if s is not None)
+                time += work if SUMMAND in needed or share == WHOLE else work / self.count
+                if share == SUMMAND:
+                    time += _exchanged(result)
+                yield time, share, needed
+
+    def _is_divided(self, value: ir.Value, share: Share | None) -> bool:
+        if share is None or share == WHOLE:
+            return False
+        return any(self.chosen.get(v) == share for v in elements(value))
+
+    def _sums(self, value: ir.Value, share: Share | None) -> bool:
+        return self.chosen.get(value) == SUMMAND and share not in (None, SUMMAND)
+
+    def _conversion(self, value: ir.Value, share: Share) -> float:
+        """Seconds that it takes to have ``share`` of ``value``."""
+        if (listed := elements(value)) != [value]:
+            return sum(self._conversion(v, share) for v in listed)
+        if value not in self.given:
+            return 0.0 if share == WHOLE or self.ways(value, share) is not None else float("inf")
+        chosen = self.chosen[value]
+        if chosen == share:
+            return 0.0
+        if chosen == WHOLE:
+            divisible = share.kind is Kind.PART and is_vtensor(value.type)
+            return _bytes(value) / _PASSED if divisible else float("inf")
+        if share == SUMMAND or not is_vtensor(value.type) or element_of(value.type) not in _FLOATS:
+            return float("inf")
+        if chosen == SUMMAND:
+            return 0.0 if value in self._summed else _exchanged(value)
+        return 2 * _exchanged(value)
+
+
+def elements(value: ir.Value) -> list[ir.Value]:
+    """The tensors that a list is made of; any other value itself."""
+    op = defining_op(value)
+    return list(op.operation.operands) if op is not None and op.operation.name == _LIST else [value]
+
+
+def _whole(op: Any) -> Ways:
+    return tuple(
+        WHOLE if is_vtensor(v.type) or str(v.type) == "!torch.list<vtensor>" else None for v in op.operands
+    )
+
+
+def _bytes(value: ir.Value) -> int:
+    return 4 * prod(shape_of(value.type)) if is_vtensor(value.type) else 0
+
+
+def _exchanged(value: ir.Value) -> float:
+    return _EXCHANGE + _bytes(value) / _EXCHANGED
+
+
+def _work(op: Any) -> float:
+    """Seconds that an operation takes a core."""
+    moved = sum(map(_bytes, (*op.operands, *op.results))) / _PASSED
+    return max(moved, 2 * _multiplications(op) / _COMPUTED)
+
+
+def _multiplications(op: Any) -> int:
+    result = shape_of(op.results[0].type) if op.results and is_vtensor(op.results[0].type) else ()
+    shapes = [shape_of(v.type) if is_vtensor(v.type) else () for v in op.operands]
+    if op.name in ("torch.aten.mm", "torch.aten.bmm"):
+        return prod(result) * shapes[0][-1]
+    if op.name == "torch.aten.convolution":
+        return prod(result) * prod(shapes[1][1:])
+    if op.name == "sparsebp.conv_input_grad":
+        return prod(shapes[0]) * prod(shapes[1][1:])
+    if op.name == "sparsebp.conv_weight_grad":
+        return prod(shapes[0]) * prod(result[1:])
+    return 0
