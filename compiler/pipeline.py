@@ -4,7 +4,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import version
@@ -43,7 +43,7 @@ from .passes.split_batch import SplitBatch, division_of, summands_of
 from .passes.split_channels import SplitChannels
 from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
-from .ranks import Part, exchange_bytes, merge, of_rank, part_values, parts_of, state_parts
+from .ranks import Part, exchange_bytes, exchanges, merge, of_rank, part_values, parts_of, state_parts
 from .scheme import Scheme
 from .torch_ir import gradients_of, operations
 
@@ -267,6 +267,8 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     parameters, output = options.parameters, options.output
     modules = [_transformed(program, options, bits, rank) for rank in range(options.ranks)]
     module = modules[0]
+    if options.ranks > 1 and not exchanges(module):
+        return _compiled(program, replace(options, ranks=1), bits)
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
         if options.shards > 1:

@@ -82,6 +82,11 @@ def part_values(values: Mapping[str, np.ndarray], parts: Mapping[str, Part]) -> 
     }
 
 
+def exchanges(module: ir.Module) -> bool:
+    """Whether there is anything that ranks tell each other."""
+    return any(operations(function, "sparsebp.all_reduce") for function in functions(module).values())
+
+
 def exchange_bytes(module: ir.Module) -> int:
     """The bytes that ranks exchange in, of a lowered program."""
     arguments = list(step_of(module).operation.regions[0].blocks[0].arguments)

@@ -41,6 +41,8 @@ class Ranks(Shares):
 
     def __init__(self, function: Any, count: int) -> None:
         self.chosen: dict[ir.Value, Share] = {}
+        self.alone = self.shared = 0.0
+        """Seconds that one core would take, and that each rank does, as estimated."""
         self._summed: set[ir.Value] = set()
         super().__init__(function, count)
 
@@ -96,7 +98,9 @@ class Ranks(Shares):
             return
         for result in op.results:
             best = min(self._offers(op, result), key=lambda offer: offer[0], default=None)
-            _, share, needed = best or (0.0, WHOLE, _whole(op))
+            time, share, needed = best or (_work(op), WHOLE, _whole(op))
+            self.alone += _work(op)
+            self.shared += time
             self._choose(result, share, needed)
             self._summed.update(v for v, s in zip(op.operands, needed, strict=True) if self._sums(v, s))
 

@@ -64,6 +64,7 @@ def check_training(
     loss_tolerance: float = 1e-5,
     tolerance: float = 1e-4,
     shards: int = 1,
+    ranks: int = 1,
 ) -> Artifact:
     """Train ``steps`` steps in both and compare losses, trained tensors and frozen channels.
 
@@ -72,7 +73,7 @@ def check_training(
     the largest change: a wrong gradient cannot hide behind a large weight. Frozen channels keep their bits.
     """
     program = program or trace(task)
-    artifact = compile_program(program, scheme, optimizer, shards=shards)
+    artifact = compile_program(program, scheme, optimizer, shards=shards, ranks=ranks)
     path = folder / "model.vmfb"
     artifact.save(path)
     trainer = Trainer(path, seed=7)
