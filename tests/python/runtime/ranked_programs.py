@@ -253,10 +253,22 @@ class _Rank:
         ]
 
     def update(self) -> list[str]:
-        """The new value of each state: its name with a 1 behind."""
+        """The new value of each state: its name with a 1 behind.
+
+        They are where the old ones were, so whatever reads those must come first: IREE does not see to it. So
+        each is said to depend on ``%last``.
+        """
         n, w, row, mine, b = self.features, self.w, self.row, self.mine, self.b
-        descend = ["%p = arith.mulf %b, %c : f32", "%r = arith.subf %a, %p : f32"]
+        descend = [
+            "%none = arith.constant 0.0 : f32",
+            "%z = arith.mulf %d, %none : f32",
+            "%p = arith.mulf %b, %c : f32",
+            "%q = arith.addf %p, %z : f32",
+            "%r = arith.subf %a, %q : f32",
+        ]
+        total = ["%p = arith.addf %a, %b : f32", "%r = arith.addf %p, %o : f32"]
         momentum = ["%p = arith.mulf %a, %c : f32", "%r = arith.addf %p, %b : f32"]
+        rate = [("%lr", SCALAR), ("%last", SCALAR)]
         one = ["%k = arith.constant 1 : i64", "%r = arith.addi %a, %k : i64"]
         mean = [
             f"%n = arith.constant {ROWS * VALUES / 2} : f32",
@@ -271,15 +283,16 @@ class _Rank:
             constant("%row0", "0.0", row),
             generic("%gs", "ik,ik->k", [("%gx", mine), ("%xk", mine)], row, MULTIPLY_ADD, "%row0"),
             generic("%gt", "ik->k", [("%gx", mine)], row, ADD, "%row0"),
-            generic("%s1", "i,i,->i", [("%scale", row), ("%gs", row), ("%lr", SCALAR)], row, descend),
-            generic("%t1", "i,i,->i", [("%shift", row), ("%gt", row), ("%lr", SCALAR)], row, descend),
+            generic("%last", "ij,j->", [("%gw", w), ("%gt", row)], SCALAR, total, "%loss"),
+            generic("%s1", "i,i,,->i", [("%scale", row), ("%gs", row), *rate], row, descend),
+            generic("%t1", "i,i,,->i", [("%shift", row), ("%gt", row), *rate], row, descend),
             f"%fs = tensor.insert_slice %s1 into %f[0] [{n}] [1] : {row} into {self.factors}",
             f"%f1 = tensor.insert_slice %t1 into %fs[{n}] [{n}] [1] : {row} into {self.factors}",
             constant("%gb0", "0.0", b),
             generic("%gb", "ij->j", [("%g", _SUM)], b, ADD, "%gb0"),
-            generic("%b1", "i,i,->i", [("%b", b), ("%gb", b), ("%lr", SCALAR)], b, descend),
+            generic("%b1", "i,i,,->i", [("%b", b), ("%gb", b), *rate], b, descend),
             generic("%m1", "ij,ij,->ij", [("%m", w), ("%gw", w), ("%momentum", SCALAR)], w, momentum),
-            generic("%w1", "ij,ij,->ij", [("%w", w), ("%m1", w), ("%lr", SCALAR)], w, descend),
+            generic("%w1", "ij,ij,,->ij", [("%w", w), ("%m1", w), *rate], w, descend),
             generic("%count1", "->", [("%count", COUNT)], COUNT, one),
         ]
 
