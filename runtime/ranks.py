@@ -8,10 +8,8 @@ up their turn there, and spin until the others have. So all must run at the same
 a device of its own, and none may be missing.
 """
 
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -56,7 +54,7 @@ class Ranked:
         self._initial = len(metadata.state)
         # Views keep no array.
         self._exchange, self._turns = _memory(ranks)
-        self.devices, runs = _places(program, ranks.count, self)
+        self.devices, runs = _places(program, ranks.count)
         self._shared = [(d.share(self._exchange), d.share(self._turns)) for d in self.devices]
         self._lanes = [_Lane(run, self._turns[rank, :1]) for rank, run in enumerate(runs)]
         self._workers = [Worker(lane) for lane in self._lanes[1:]]
@@ -187,29 +185,10 @@ def _memory(ranks: Ranks) -> tuple[Array, Array]:
     return exchange, turns
 
 
-def _places(
-    program: Program, count: int, owner: Ranked
-) -> tuple[list[Device], list[Callable[[Any, Any, int], Any]]]:
-    """For each rank its device, and what calls functions there.
-
-    The first rank shares its device with other programs, on the caller's thread. The others' are ``owner``'s
-    alone: if a device were to wait for one rank while the rank waits for another, neither would ever end.
-    """
+def _places(program: Program, count: int) -> tuple[list[Device], list[Callable[[Any, Any, int], Any]]]:
+    """For each rank its device, and what calls functions there."""
     here = program.device.uri == _DEVICE
     devices = [program.device if here else Device(_DEVICE)]
-    devices += [Device(_DEVICE, number) for number in _take(count - 1, owner)]
+    devices += [Device(_DEVICE, number) for number in range(1, count)]
     runs = [program.beside(device) for device in devices[here:]]
     return devices, [program.run, *runs] if here else runs
-
-
-_TAKING = Lock()
-_TAKEN: set[int] = set()
-
-
-def _take(count: int, owner: Ranked) -> list[int]:
-    """Numbers of devices that no other program with ranks has, for as long as there is ``owner``."""
-    with _TAKING:
-        free = [n for n in range(1, len(_TAKEN) + count + 1) if n not in _TAKEN][:count]
-        _TAKEN.update(free)
-    weakref.finalize(owner, _TAKEN.difference_update, free)
-    return free

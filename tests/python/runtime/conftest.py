@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pock.runtime.files import sha256
+from tests.python.runtime.ranked_programs import ranked_program
 from tests.python.runtime.runtime_programs import (
     external_program,
     sharded_program,
@@ -36,6 +37,24 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sharded4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With four shards."""
     return sharded_program(tmp_path_factory.mktemp("sharded") / "four.vmfb", 4)
+
+
+@pytest.fixture(scope="session")
+def unranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of ``ranked`` without ranks."""
+    return ranked_program(tmp_path_factory.mktemp("ranked") / "one.vmfb", 1)
+
+
+@pytest.fixture(scope="session")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With two ranks."""
+    return ranked_program(tmp_path_factory.mktemp("ranked") / "two.vmfb", 2)
+
+
+@pytest.fixture(scope="session")
+def ranked4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With four ranks."""
+    return ranked_program(tmp_path_factory.mktemp("ranked") / "four.vmfb", 4)
 
 
 @pytest.fixture(scope="session")

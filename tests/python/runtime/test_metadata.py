@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from pock.runtime import ArtifactError, Metadata
+from pock.runtime.metadata import Division
+from tests.python.runtime.ranked_programs import ranked_metadata
 from tests.python.runtime.runtime_programs import shards_metadata, softmax_metadata, spec
 
 
@@ -65,6 +67,14 @@ def test_steps_may_be_divided() -> None:
     assert shards.state == ("fc.weight", "fc.bias")
     assert [(p.shape, p.dtype) for p in shards.partials] == [(s, np.float32) for s in ((), (3, 6), (3,))]
     assert Metadata.from_json(json.dumps(softmax_metadata())).shards is None
+
+
+def test_programs_may_be_divided() -> None:
+    ranks = Metadata.from_json(json.dumps(ranked_metadata(2))).ranks
+    assert ranks is not None
+    assert (ranks.count, ranks.exchange) == (2, 256)
+    assert ranks.state == (Division(1, 1), Division(1, 1), Division(0, 2), None, None, None)
+    assert Metadata.from_json(json.dumps(softmax_metadata())).ranks is None
 
 
 def test_unknown_keys_are_left_alone() -> None:
@@ -124,6 +134,13 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+_DIVIDED = ranked_metadata(2)["ranks"]["state"]
+
+
+def _axis(axis: int, blocks: int = 1) -> dict[str, Any]:
+    return {"state": [{"axis": axis, "blocks": blocks}, *_DIVIDED[1:]]}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -158,6 +175,53 @@ def test_what_is_wrong_with_shards_is_named(changes: dict[str, Any], message: st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 1}, "metadata.ranks.count must be an integer from 2 to 64, got 1"),
+        ({"count": 65}, "metadata.ranks.count must be an integer from 2 to 64, got 65"),
+        ({"count": "2"}, "metadata.ranks.count must be an integer that is not negative"),
+        ({"count": 3}, "cuts 'fc.weight', which is float32[4, 8], into 3 parts: axis 1 must be a multiple"),
+        ({"count": 16}, "cuts 'fc.weight', which is float32[4, 8], into 16 parts"),
+        ({"exchange": -1}, "metadata.ranks.exchange must be an integer that is not negative, got -1"),
+        ({"exchange": None}, "metadata.ranks.exchange must be an integer that is not negative, got null"),
+        ({"state": None}, "metadata.ranks.state must be a list, got null"),
+        ({"state": _DIVIDED[:5]}, "metadata.ranks.state must say it of 6 states, got 5 values"),
+        ({"state": [*_DIVIDED, None]}, "metadata.ranks.state must say it of 6 states, got 7 values"),
+        ({"state": [3, *_DIVIDED[1:]]}, "metadata.ranks.state[0] must be a JSON object, got 3"),
+        (_axis(2), "divides 'fc.weight', which is float32[4, 8], along axis 2, which it has not"),
+        (_axis(-1), "metadata.ranks.state[0].axis must be an integer that is not negative, got -1"),
+        (_axis(1, 0), "metadata.ranks.state[0].blocks must be a positive integer, got 0"),
+        (_axis(1, 3), "cuts 'fc.weight', which is float32[4, 8], into 6 parts: axis 1 must be a multiple"),
+        (_axis(1, 2**70), "cuts 'fc.weight'"),
+        ({"state": [{"axis": 1}, *_DIVIDED[1:]]}, "metadata.ranks.state[0].blocks must be an integer"),
+        (
+            {"state": [*_DIVIDED[:5], {"axis": 0, "blocks": 1}]},
+            "divides 'seed', which is int64[], along axis 0",
+        ),
+    ],
+)
+def test_what_is_wrong_with_ranks_is_named(changes: dict[str, Any], message: str) -> None:
+    data = ranked_metadata(2)
+    with pytest.raises(ArtifactError) as caught:
+        Metadata.from_json(json.dumps({**data, "ranks": {**data["ranks"], **changes}}))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_empty_has_no_parts() -> None:
+    data = ranked_metadata(2)
+    data["state"][0]["shape"] = [4, 0]
+    with pytest.raises(ArtifactError, match=r"cuts 'fc.weight', which is float32\[4, 0\], into 2 parts"):
+        Metadata.from_json(json.dumps(data))
+
+
+def test_shards_have_no_ranks() -> None:
+    both = {**shards_metadata(2), "ranks": {"count": 2, "state": [None] * 4, "exchange": 0}}
+    with pytest.raises(ArtifactError, match="has both shards and ranks"):
+        Metadata.from_json(json.dumps(both))
+
+
 @pytest.mark.parametrize("shape", [(), (0, 3), (6, 3)])
 def test_outputs_of_shards_have_parts(shape: tuple[int, ...]) -> None:
     with pytest.raises(ArtifactError, match=r"cuts 'mean', which is .*, into 4 parts"):
@@ -174,10 +238,17 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(p for key in keys for p in _places(value[key], (*path, key)))]
 
 
-@pytest.mark.parametrize("place", _places(shards_metadata(2))[1:], ids=str)
-def test_any_other_value_is_read_or_refused_in_a_line(place: tuple[Any, ...]) -> None:
+_DESCRIBED = {"shards": shards_metadata, "ranks": ranked_metadata}
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [(kind, place) for kind, made in _DESCRIBED.items() for place in _places(made(2))[1:]],
+    ids=str,
+)
+def test_any_other_value_is_read_or_refused_in_a_line(kind: str, place: tuple[Any, ...]) -> None:
     for value in (None, "", "x", -1, 2**70, 1.5, True, [], {}, [None], {"a": 1}):
-        data = shards_metadata(2)
+        data = _DESCRIBED[kind](2)
         inner: Any = data
         for key in place[:-1]:
             inner = inner[key]
