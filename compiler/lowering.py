@@ -55,10 +55,10 @@ class LoweringError(PockError):
     """Operations that have no lowering to linalg."""
 
 
-def lower(module: ir.Module, panel: int = 0) -> None:
+def lower(module: ir.Module, panel: int = 0, scheduler: str = "") -> None:
     """Lower a program whose updates are arithmetic to linalg on tensors.
 
-    ``panel`` is the target's (see ``Target.panel``).
+    ``panel`` and ``scheduler`` are the target's (see ``Target``).
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
@@ -66,7 +66,7 @@ def lower(module: ir.Module, panel: int = 0) -> None:
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:
-        run_pipeline(module, [*TO_LINALG, ConnectRanks()])
+        run_pipeline(module, [*TO_LINALG, ConnectRanks(scheduler)])
         left = _left(module)
         if not left:
             run_pipeline(module, [SeparatePadding()])

@@ -100,7 +100,7 @@ def _stores_bytes(target: Target) -> bool:
 
 def lowered(module: ir.Module, target: Target) -> None:
     """From there to ``--emit=linalg``. Raises ``LoweringError``."""
-    lower(module, target.panel)
+    lower(module, target.panel, target.scheduler)
     if target.fused_rows:
         run_pipeline(module, [FuseWeightUpdate(target.fused_rows)])
 

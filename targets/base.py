@@ -38,6 +38,11 @@ class Target(ABC):
         return 8
 
     @property
+    def scheduler(self) -> str:
+        """How a kernel lets other threads run: ``x86_64`` or ``aarch64`` for Linux's, empty for no way."""
+        return ""
+
+    @property
     def panel(self) -> int:
         """Columns of the panels into which matrices are packed for products; 0 leaves them rows."""
         return 0

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """CPUs, through LLVM."""
 
+import platform
+import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +27,13 @@ class CPU(Target):
     cpu: str = "host"
     triple: str = ""
     features: str = ""
+
+    @property
+    def scheduler(self) -> str:
+        architecture, system = (
+            (self.triple.split("-")[0], self.triple) if self.triple else (platform.machine(), sys.platform)
+        )
+        return architecture if architecture in ("x86_64", "aarch64") and "linux" in system else ""
 
     @property
     def panel(self) -> int:

@@ -29,6 +29,19 @@ _APART = 16
 _VECTOR = 64
 """Bytes that a kernel takes at once."""
 
+_POLLS = 1000
+"""How often a rank looks for the others before it lets other threads run: some tens of microseconds."""
+
+_ASSEMBLY = (
+    "%call = llvm.mlir.constant({number} : i64) : i64\n"
+    '%yielded = llvm.inline_asm has_side_effects "{text}", "{registers}" %call : (i64) -> i64'
+)
+_YIELD = {
+    "x86_64": _ASSEMBLY.format(number=24, text="syscall", registers="={rax},{rax},~{rcx},~{r11},~{memory}"),
+    "aarch64": _ASSEMBLY.format(number=124, text="svc #0", registers="={x0},{x8},~{memory}"),
+}
+"""Linux's ``sched_yield``, by the architecture. Kernels are linked with no library that would have it."""
+
 _BITS = {"f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 
 
@@ -49,12 +62,21 @@ class ConnectRanks(Pass):
         %y, %e, %t = flow.dispatch @all_reduce_32xf32::@all_reduce_32xf32(%rank, %place, %x, %exchange, ...)
 
     The dispatches of a function are a chain: ranks exchange in the same order.
+
+    A rank that has waited for some microseconds lets other threads run, if the target has a ``scheduler``
+    that kernels can ask to: ``x86_64`` or ``aarch64`` for Linux's. Where ranks share a core, or others
+    need it, that is what the one that it waits for needs.
     """
 
     name: ClassVar[str] = "sparsebp-connect-ranks"
 
+    scheduler: str = ""
+
     def apply(self, module: ir.Module) -> None:
         found = {name: operations(function, _ALL_REDUCE) for name, function in functions(module).items()}
+        if self.scheduler and self.scheduler not in _YIELD:
+            known = ", ".join(_YIELD)
+            raise fail_at(module.operation, f"scheduler = {self.scheduler}: expected one of {known}")
         sums = [op for each in found.values() for op in each]
         if not sums:
             return
@@ -65,7 +87,10 @@ class ConnectRanks(Pass):
             if name != "init":
                 _connect(function, found[name], count, 2 * count * place, kernels)
         for (elements, element), kernel in kernels.items():
-            source = ir.Module.parse(_source(kernel, elements, element, count, place), module.context)
+            source = ir.Module.parse(
+                _source(kernel, elements, element, count, place, _YIELD.get(self.scheduler, "")),
+                module.context,
+            )
             for op in list(source.body.operations):
                 module.body.append(op.operation.detach_from_parent())
 
@@ -156,8 +181,11 @@ def _exchanged(
 # -- kernels ------------------------------------------------------------------------------------
 
 
-def _source(name: str, elements: int, element: str, count: int, place: int) -> str:
-    """The kernel that sums ``elements`` over ``count`` ranks, with ``place`` bytes for each."""
+def _source(name: str, elements: int, element: str, count: int, place: int, yields: str) -> str:
+    """The kernel that sums ``elements`` over ``count`` ranks, with ``place`` bytes for each.
+
+    ``yields`` lets other threads run.
+    """
     width = _VECTOR * 8 // _BITS[element]
     places = place * 8 // _BITS[element]
     whole = elements // width * width
@@ -242,6 +270,7 @@ def _source(name: str, elements: int, element: str, count: int, place: int) -> s
       %count = arith.constant {count} : index
       %c0_i32 = arith.constant 0 : i32
       %c1_i32 = arith.constant 1 : i32
+      %polls = arith.constant {_POLLS} : i32
       %places = arith.constant {places} : index
       %half = arith.constant {count * places} : index
       %rank_i32 = {number(0)}
@@ -259,13 +288,22 @@ def _source(name: str, elements: int, element: str, count: int, place: int) -> s
       %before = memref.atomic_rmw addi %c1_i32, %turns[%rank, %c0] : (i32, {turns}) -> i32
       %turn = arith.addi %before, %c1_i32 : i32
       scf.for %other = %c0 to %count step %c1 {{
-        scf.while () : () -> () {{
+        scf.while (%left = %polls) : (i32) -> i32 {{
           %seen = memref.atomic_rmw addi %c0_i32, %turns[%other, %c0] : (i32, {turns}) -> i32
           %ahead = arith.subi %seen, %turn : i32
           %waits = arith.cmpi slt, %ahead, %c0_i32 : i32
-          scf.condition(%waits)
+          scf.condition(%waits) %left : i32
         }} do {{
-          scf.yield
+        ^bb0(%left: i32):
+          %patient = arith.cmpi sgt, %left, %c0_i32 : i32
+          %next = scf.if %patient -> i32 {{
+            %fewer = arith.subi %left, %c1_i32 : i32
+            scf.yield %fewer : i32
+          }} else {{
+            {yields}
+            scf.yield %c0_i32 : i32
+          }}
+          scf.yield %next : i32
         }}
       }}
       {each(add)}
