@@ -74,9 +74,9 @@ def compile_(
 ) -> dict[str, Any]:
     """Compile ``program.pock`` of ``folder`` for ``scheme``, into the scheme's folder; seconds, and bytes.
 
-    The batch is divided among ``cores`` where that pays.
+    A step is divided among ``cores`` where that pays.
     """
-    from pock.compiler import Scheme, TrainingProgram, compile_program, worthwhile_shards
+    from pock.compiler import Scheme, TrainingProgram, compile_program, worthwhile_division
     from pock.compiler.optimizers import parse_optimizer
 
     from .peers.pock import PROGRAM
@@ -84,8 +84,9 @@ def compile_(
     program = TrainingProgram.load(folder / TRACED)
     chosen = Scheme.last_layer(*patterns)
     began = time.perf_counter()
-    shards = worthwhile_shards(program, chosen, cores)
-    artifact = compile_program(program, chosen, parse_optimizer(optimizer), shards=shards)
+    with_ = parse_optimizer(optimizer)
+    shards, ranks = worthwhile_division(program, chosen, with_, cores)
+    artifact = compile_program(program, chosen, with_, shards=shards, ranks=ranks)
     seconds = time.perf_counter() - began
     path = folder / scheme / PROGRAM
     artifact.save(path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .pipeline import Artifact, Emit, compile_program, emit
     from .program import TrainingProgram
     from .scheme import Scheme
-    from .sharding import worthwhile_shards
+    from .sharding import Division, worthwhile_division, worthwhile_ranks, worthwhile_shards
 
 #: public name -> submodule; MLIR's bindings take a second to load and not every caller needs them
 _LAZY = {
@@ -35,6 +35,9 @@ _LAZY = {
     "emit": "pipeline",
     "TrainingProgram": "program",
     "Scheme": "scheme",
+    "Division": "sharding",
+    "worthwhile_division": "sharding",
+    "worthwhile_ranks": "sharding",
     "worthwhile_shards": "sharding",
 }
 
@@ -43,6 +46,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Artifact",
+    "Division",
     "Emit",
     "Lion",
     "Optimizer",
@@ -55,6 +59,8 @@ __all__ = [
     "compile_program",
     "emit",
     "trace",
+    "worthwhile_division",
+    "worthwhile_ranks",
     "worthwhile_shards",
 ]
 

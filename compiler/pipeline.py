@@ -117,13 +117,17 @@ def emit(
     optimizer: Optimizer,
     target: str | Target = "cpu",
     shards: int = 1,
+    ranks: int = 1,
 ) -> str:
-    """The program as MLIR text at a stage before ``vmfb``; for ``target``, which shows from ``linalg`` on."""
+    """The program as MLIR text at a stage before ``vmfb``; for ``target``, which shows from ``linalg`` on.
+
+    Of ``ranks``, that of the first.
+    """
     module = program.copy_module()
     if stage is not Emit.TORCH:
         run_pipeline(module, masked(scheme))
     if stage in (Emit.PRUNED, Emit.LINALG):
-        run_pipeline(module, pruned(shards))
+        run_pipeline(module, pruned(shards, ranks))
     if stage is Emit.LINALG:
         chosen = _target(target)
         run_pipeline(module, trained(optimizer, _stores_bytes(chosen)))

@@ -1,31 +1,48 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Whether it pays to divide a batch among cores (``sparsebp-split-batch``).
+"""Whether it pays to divide a step among cores, and how.
+
+By its batch (``sparsebp-split-batch``) or by its channels (``sparsebp-split-channels``).
 
 Each core reads all weights, and so gains where a batch's activations are much more than these: the steps of
 MobileNets do, those of a ResNet-50 on small pictures do not. ``python -m pock.benchmarks.shards`` measures
 both ways on the machine that it runs on.
+
+Cores that share channels read their own weights only, and exchange activations. They gain where these are
+few, as they are of one picture: ``python -m pock.benchmarks.ranks`` measures it.
 """
 
 from math import prod
+from typing import NamedTuple
 
 from torch_mlir import ir
 
 from pock.dialects.types import builtin_tensor, is_vtensor, shape_of
 
+from .analysis.ranks import estimate
 from .errors import PassFailure
 from .opt import run_pipeline
+from .optimizers import Optimizer
 from .passes.split_batch import SplitBatch
 from .pipeline import masked, pruned
 from .program import TrainingProgram
 from .scheme import Scheme
-from .torch_ir import gradients_of, operations
+from .torch_ir import gradients_of, operations, step_of
 
 MOST = 0.25
 """Bytes of weights, by those of activations, up to which dividing pays."""
 
 LEAST = 2 << 20
 """Bytes of activations from which it pays: telling a core what to do takes some time."""
+
+MOST_EXCHANGED = 400_000
+"""Bytes of an exchange between ranks, on average, up to which sharing channels pays."""
+
+MOST_WAITED = 0.4
+"""Time of a step's exchanges, by that of its products on one core, up to which sharing channels pays."""
+
+LEAST_PRODUCTS = 1e-4
+"""Seconds of products from which it pays: it takes about as long to wake a core."""
 
 _MAKING = (
     "torch.aten.mm", "torch.aten.bmm", "torch.aten.convolution", "sparsebp.conv_input_grad",
@@ -34,6 +51,43 @@ _MAKING = (
 
 What is computed from the results is mostly fused with them.
 """
+
+
+class Division(NamedTuple):
+    """How a step is divided among cores: its batch into ``shards``, or layers' channels among ``ranks``."""
+
+    shards: int = 1
+    ranks: int = 1
+
+
+def worthwhile_division(
+    program: TrainingProgram, scheme: Scheme, optimizer: Optimizer, cores: int
+) -> Division:
+    """How a step of the program is fastest on ``cores``, as estimated; whole where dividing gains nothing."""
+    if (shards := worthwhile_shards(program, scheme, cores)) > 1:
+        return Division(shards=shards)
+    return Division(ranks=worthwhile_ranks(program, scheme, optimizer, cores))
+
+
+def worthwhile_ranks(program: TrainingProgram, scheme: Scheme, optimizer: Optimizer, cores: int) -> int:
+    """``cores`` if a step of the program is faster where they share its channels, else 1."""
+    if cores < 2 or optimizer.clip_grad_norm is not None:
+        return 1
+    whole, own = program.copy_module(), program.copy_module()
+    try:
+        run_pipeline(whole, [*masked(scheme), *pruned()])
+        run_pipeline(own, [*masked(scheme), *pruned(ranks=cores)])
+    except PassFailure:
+        return 1
+    alone, shared = estimate(step_of(whole)), estimate(step_of(own))
+    return (
+        cores
+        if alone.products >= LEAST_PRODUCTS
+        and shared.products <= alone.products * (1 + 1 / cores) / 2
+        and 0 < shared.exchanged <= MOST_EXCHANGED * shared.exchanges
+        and shared.waited <= MOST_WAITED * alone.products
+        else 1
+    )
 
 
 def worthwhile_shards(program: TrainingProgram, scheme: Scheme, cores: int) -> int:

@@ -93,9 +93,10 @@ def pock_compile(
         Option(
             min=1,
             metavar="N",
-            help="How many cores of the CPU train. With more than one the batch is divided among them where "
-            "that pays, as it does for convolutional networks: each core computes the gradients of a part. "
-            "The program runs on other numbers of cores, too.",
+            help="How many cores of the CPU train. With more than one a step is divided among them "
+            "where that pays: by its batch, as it does for convolutional networks, or, for one "
+            "example, by the channels of its layers. The program runs on other numbers of cores, too; "
+            "one divided by channels is slower on fewer.",
         ),
     ] = 1,
     profile: Annotated[
@@ -213,6 +214,8 @@ def _summary(result: "Result") -> Iterator[tuple[str, str]]:
         yield "model", f"{metadata['model']} for {metadata['target']}"
         if shards := metadata.get("shards"):
             yield "batch", f"in {shards['count']} parts, each on a core of its own"
+        if ranks := metadata.get("ranks"):
+            yield "channels", f"shared by {ranks['count']} cores"
         memory = metadata["memory"]
         yield "memory", f"{_size(memory['transient'])} during a step, {_size(memory['state'])} of state"
         for text in result.artifact.notes:

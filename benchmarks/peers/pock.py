@@ -37,9 +37,10 @@ class Pock(Peer):
     def measure(self, step: Step, steps: int) -> Mapping[str, float]:
         """``beyond_invocation``: seconds of ``Trainer.step`` outside of the compiled program, median.
 
-        Nothing of a program whose batch is divided: its threads have contexts of their own.
+        Nothing of a program that is divided among cores: its threads have contexts of their own.
         """
-        if self._trainer.metadata.shards is not None:
+        metadata = self._trainer.metadata
+        if metadata.shards is not None or metadata.ranks is not None:
             return {}
         program = self._trainer._program
         context = program._context

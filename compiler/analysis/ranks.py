@@ -10,7 +10,7 @@ chosen what takes the least time, an operation at a time.
 
 from collections.abc import Iterator
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch_mlir import ir
 
@@ -41,8 +41,6 @@ class Ranks(Shares):
 
     def __init__(self, function: Any, count: int) -> None:
         self.chosen: dict[ir.Value, Share] = {}
-        self.alone = self.shared = 0.0
-        """Seconds that one core would take, and that each rank does, as estimated."""
         self._summed: set[ir.Value] = set()
         super().__init__(function, count)
 
@@ -98,15 +96,12 @@ class Ranks(Shares):
             return
         for result in op.results:
             best = min(self._offers(op, result), key=lambda offer: offer[0], default=None)
-            time, share, needed = best or (_work(op), WHOLE, _whole(op))
-            self.alone += _work(op)
-            self.shared += time
+            _, share, needed = best or (0.0, WHOLE, _whole(op))
             self._choose(result, share, needed)
             self._summed.update(v for v, s in zip(op.operands, needed, strict=True) if self._sums(v, s))
 
     def _offers(self, op: Any, result: ir.Value) -> Iterator[tuple[float, Share, Ways]]:
         """The ways to compute an operation, each with the time that it takes about."""
-        work = _work(op)
         # What takes little is divided only where an operand is.
         heavy = op.name in HEAVY
         for share, ways in self._shares(op, result):
@@ -115,10 +110,20 @@ class Ranks(Shares):
                 if not heavy and share != WHOLE and not any(self._is_divided(v, s) for v, s in pairs):
                     continue
                 time = sum(self._conversion(v, s) for v, s in pairs if s is not None)
-                time += work if SUMMAND in needed or share == WHOLE else work / self.count
+                time += self._work(op, result, share, needed)
                 if share == SUMMAND:
                     time += _exchanged(result)
                 yield time, share, needed
+
+    def _work(self, op: Any, result: ir.Value, share: Share, needed: Ways) -> float:
+        """Seconds that an operation takes a rank that reads and writes these shares."""
+        shares = [*zip(op.operands, needed, strict=True), (result, share)]
+        moved = sum(
+            _bytes(v) / (self.count if s is not None and s.kind is Kind.PART else 1) for v, s in shares
+        )
+        divided = any(s is not None and s.kind is Kind.PART for _, s in shares)
+        products = 2 * _multiplications(op) / (self.count if divided else 1)
+        return max(moved / _PASSED, products / _COMPUTED)
 
     def _is_divided(self, value: ir.Value, share: Share | None) -> bool:
         if share is None or share == WHOLE:
@@ -147,6 +152,30 @@ class Ranks(Shares):
         return 2 * _exchanged(value)
 
 
+class Estimate(NamedTuple):
+    """What a function of a core, or of a rank, does."""
+
+    products: float
+    """Seconds of matrix products and convolutions."""
+    exchanges: int
+    exchanged: int
+    """Bytes."""
+    waited: float
+    """Seconds of exchanges."""
+
+
+def estimate(function: Any) -> Estimate:
+    """What a function does, in the torch dialect."""
+    ops = [op.operation for op in body(function).operations]
+    sums = [op.results[0] for op in ops if op.name == "sparsebp.all_reduce"]
+    return Estimate(
+        sum(2 * _multiplications(op) / _COMPUTED for op in ops),
+        len(sums),
+        sum(map(_bytes, sums)),
+        sum(map(_exchanged, sums)),
+    )
+
+
 def elements(value: ir.Value) -> list[ir.Value]:
     """The tensors that a list is made of; any other value itself."""
     op = defining_op(value)
@@ -165,12 +194,6 @@ def _bytes(value: ir.Value) -> int:
 
 def _exchanged(value: ir.Value) -> float:
     return _EXCHANGE + _bytes(value) / _EXCHANGED
-
-
-def _work(op: Any) -> float:
-    """Seconds that an operation takes a core."""
-    moved = sum(map(_bytes, (*op.operands, *op.results))) / _PASSED
-    return max(moved, 2 * _multiplications(op) / _COMPUTED)
 
 
 def _multiplications(op: Any) -> int:
