@@ -131,7 +131,7 @@ class Ranks(Shares):
         return any(self.chosen.get(v) == share for v in elements(value))
 
     def _sums(self, value: ir.Value, share: Share | None) -> bool:
-        return self.chosen.get(value) == SUMMAND and share not in (None, SUMMAND)
+        return self.chosen.get(value, share) not in (WHOLE, share) and share is not None
 
     def _conversion(self, value: ir.Value, share: Share) -> float:
         """Seconds that it takes to have ``share`` of ``value``."""
@@ -142,14 +142,14 @@ class Ranks(Shares):
         chosen = self.chosen[value]
         if chosen == share:
             return 0.0
-        if chosen == WHOLE:
-            divisible = share.kind is Kind.PART and is_vtensor(value.type)
-            return _bytes(value) / _PASSED if divisible else float("inf")
-        if share == SUMMAND or not is_vtensor(value.type) or element_of(value.type) not in _FLOATS:
+        if share == SUMMAND or not is_vtensor(value.type):
             return float("inf")
-        if chosen == SUMMAND:
-            return 0.0 if value in self._summed else _exchanged(value)
-        return 2 * _exchanged(value)
+        sliced = _bytes(value) / _PASSED if share.kind is Kind.PART else 0.0
+        if chosen == WHOLE or value in self._summed:
+            return sliced
+        if element_of(value.type) not in _FLOATS:
+            return float("inf")
+        return sliced + _exchanged(value) * (1 if chosen == SUMMAND else 2)
 
 
 class Estimate(NamedTuple):

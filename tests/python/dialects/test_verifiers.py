@@ -114,6 +114,12 @@ VALID = [
         (("stream", "0 : i64"),),
     ),
     Op("read", (), (tensor(4, 2),), (("symbol", "@w"),)),
+    Op(
+        "all_reduce",
+        (tensor(4, 2),),
+        (tensor(4, 2),),
+        (("rank", "0 : i64"), ("ranks", "3 : i64")),
+    ),
     Op("save", (tensor(4, 2),), (tensor(4, 2),), ()),
     Op("select_channels", (tensor(4, 2),), (tensor(4, 1),), (("axis", "1 : i64"), ("mask", RANGE))),
     Op(
