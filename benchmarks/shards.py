@@ -8,11 +8,20 @@ are loaded in one process, which takes turns with them. Times are medians of who
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pock.compiler import Scheme, TrainingProgram, TrainingTask, compile_program, trace, worthwhile_shards
+from pock.compiler import (
+    Division,
+    Scheme,
+    TrainingProgram,
+    TrainingTask,
+    compile_program,
+    trace,
+    worthwhile_shards,
+)
 from pock.compiler.opt import run_pipeline
 from pock.compiler.pipeline import masked, pruned
 from pock.compiler.sharding import weights_and_activations
@@ -33,13 +42,15 @@ CASES = (
 _BATCH, _TURNS, _TURN = 8, 10, 0.5
 
 
-def milliseconds(program: TrainingProgram, scheme: Scheme, batch: tuple[np.ndarray, ...]) -> list[float]:
-    """The median step, shared and divided."""
+def milliseconds(
+    program: TrainingProgram, scheme: Scheme, batch: tuple[np.ndarray, ...], divisions: Sequence[Division]
+) -> list[float]:
+    """The median step, divided in each of these ways."""
     with tempfile.TemporaryDirectory() as folder:
         trainers = []
-        for shards in (1, processors()):
-            path = Path(folder) / f"{shards}.vmfb"
-            compile_program(program, scheme, shards=shards).save(path)
+        for i, (shards, ranks) in enumerate(divisions):
+            path = Path(folder) / f"{i}.vmfb"
+            compile_program(program, scheme, shards=shards, ranks=ranks).save(path)
             trainers.append(Trainer(path))
         times: list[list[float]] = [[] for _ in trainers]
         for turn in range(_TURNS + 1):
@@ -65,7 +76,8 @@ def main() -> None:
         module = program.copy_module()
         run_pipeline(module, [*masked(scheme), *pruned(processors())])
         weights, activations = weights_and_activations(module, processors())
-        times = milliseconds(program, scheme, (built.inputs.numpy(), built.targets.numpy()))
+        batch = (built.inputs.numpy(), built.targets.numpy())
+        times = milliseconds(program, scheme, batch, [Division(), Division(shards=processors())])
         cells = " | ".join(f"{each:.1f}" for each in times)
         chosen = "divided" if worthwhile_shards(program, scheme, processors()) > 1 else "shared"
         print(f"| {name} | {kind} | {weights / activations:.2f} | {cells} | {chosen} |", flush=True)

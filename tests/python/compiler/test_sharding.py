@@ -6,7 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pock.compiler import Scheme, TrainingProgram, TrainingTask, trace, worthwhile_shards
+from pock.compiler import (
+    SGD,
+    Division,
+    Scheme,
+    TrainingProgram,
+    TrainingTask,
+    trace,
+    worthwhile_division,
+    worthwhile_shards,
+)
 from pock.compiler.opt import run_pipeline
 from pock.compiler.passes.split_batch import SplitBatch
 from pock.compiler.pipeline import masked, pruned
@@ -39,3 +48,25 @@ def test_a_table_that_rows_are_looked_up_in_is_not_read_whole() -> None:
     run_pipeline(module, [*masked(Scheme.full()), *pruned(), SplitBatch(2)])
     # The linear layer's weight; of both halves its output, its input's gradient and its weight's.
     assert weights_and_activations(module, 2) == (16 * 4 * 4, (4 * 4 + 4 * 16 + 2 * 16 * 4) * 4)
+
+
+def test_channels_are_shared_where_there_is_no_batch_and_no_norm_over_gradients() -> None:
+    program = _images(1, 128)
+    wide = trace(
+        TrainingTask(
+            nn.Sequential(nn.Linear(512, 2048), nn.ReLU(), nn.Linear(2048, 512)),
+            (torch.randn(64, 512),),
+            (torch.randn(64, 512),),
+            F.mse_loss,
+        )
+    )
+    assert worthwhile_division(wide, Scheme.full(), SGD(), 1) == Division()
+    assert worthwhile_division(wide, Scheme.full(), SGD(), 2) == Division(ranks=2)
+    assert worthwhile_division(wide, Scheme.full(), SGD(), 3) == Division()
+    assert worthwhile_division(wide, Scheme.full(), SGD(clip_grad_norm=1.0), 2) == Division()
+    # Of few channels at many positions, what is exchanged is most of what there is to do.
+    assert worthwhile_division(program, Scheme.full(), SGD(), 2) == Division()
+
+
+def test_a_batch_comes_before_channels() -> None:
+    assert worthwhile_division(_images(8, 128), Scheme.full(), SGD(), 2) == Division(shards=2)

@@ -1,0 +1,193 @@
+# Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The programs of all ranks, side by side, give the loss, outputs and gradients of the whole program."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_mlir import ir
+
+from pock.compiler import TrainingTask, trace
+from pock.compiler.analysis import ranks
+from pock.compiler.errors import PassFailure
+from pock.compiler.opt import parse_module, run_pipeline
+from pock.compiler.passes.fold_batch_norm import FoldBatchNorm
+from pock.compiler.passes.prune_backward import PruneBackward
+from pock.compiler.passes.prune_positions import PrunePositions
+from pock.compiler.passes.raise_gradients import RaiseGradients
+from pock.compiler.passes.split_channels import SplitChannels
+from pock.compiler.ranks import Part, parts_of
+from pock.compiler.torch_ir import functions, operations, set_function_type
+from pock.dialects.sparsebp import declarations
+from tests.e2e import zoo
+from tests.python.compiler.passes.chains import CONTEXT, GROWTHS, Chain, grow, inputs
+from tests.python.compiler.torch_interpreter import Interpreter
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _exchanges_cost_nothing() -> Any:
+    """Programs as small as these would not be divided."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "_EXCHANGE", 0.0)
+        patch.setattr(ranks, "_EXCHANGED", 1e18)
+        yield
+
+
+class _Exchange:
+    """What ranks tell each other; none goes on before all are there."""
+
+    def __init__(self, count: int) -> None:
+        self._barrier = Barrier(count, timeout=60)
+        self._values: list[Tensor] = [torch.empty(0)] * count
+
+    def sum(self, rank: int, value: Tensor) -> Tensor:
+        self._values[rank] = value
+        self._barrier.wait()
+        total = sum(self._values[1:], self._values[0])
+        self._barrier.wait()
+        return total
+
+    def abort(self) -> None:
+        self._barrier.abort()
+
+
+class _Rank(Interpreter):
+    def __init__(self, module: ir.Module, values: Mapping[str, Tensor], exchange: _Exchange) -> None:
+        super().__init__(module, values)
+        self._exchange = exchange
+
+    def _execute(self, op: Any, operands: list[Any]) -> Any:
+        if op.name != "sparsebp.all_reduce":
+            return super()._execute(op, operands)
+        return self._exchange.sum(ir.IntegerAttr(op.attributes["rank"]).value, operands[0])
+
+
+def _split(module: ir.Module, count: int) -> list[ir.Module]:
+    text = str(module.operation.get_asm())
+    modules = [parse_module(text, module.context, "whole") for _ in range(count)]
+    for rank, each in enumerate(modules):
+        run_pipeline(each, [SplitChannels(count, rank)])
+    return modules
+
+
+def _run(
+    modules: Sequence[ir.Module], values: Mapping[str, Tensor], name: str, given_: Sequence[Tensor]
+) -> tuple[list[list[Tensor]], list[_Rank]]:
+    """What each rank returns, and the interpreters that ran them."""
+    exchange = _Exchange(len(modules))
+    parts = parts_of(modules[0])
+    interpreters = [
+        _Rank(module, {n: _part(v, parts.get(n), rank) for n, v in values.items()}, exchange)
+        for rank, module in enumerate(modules)
+    ]
+
+    def run(interpreter: _Rank) -> list[Tensor]:
+        try:
+            return interpreter.run(name, *given_)
+        except BaseException:
+            exchange.abort()
+            raise
+
+    with ThreadPoolExecutor(len(modules)) as pool:
+        return list(pool.map(run, interpreters)), interpreters
+
+
+def _part(value: Tensor, part: Part | None, rank: int) -> Tensor:
+    return value if part is None else torch.from_numpy(part.of(value.numpy(), rank))
+
+
+def _sums(module: ir.Module, name: str = "step") -> int:
+    return len(operations(functions(module)[name], "sparsebp.all_reduce"))
+
+
+# -- chains of operations -----------------------------------------------------------------------
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_ranks_compute_is_what_one_computes(data: st.DataObject) -> None:
+    with CONTEXT, ir.Location.unknown():
+        c = Chain(data, data.draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3)))
+        for _ in range(data.draw(st.integers(1, 6))):
+            fitting = [growth for growth, allowed in GROWTHS.items() if c.rank in allowed]
+            if fitting:
+                grow(c, data.draw(st.sampled_from(fitting)))
+        terminator = list(c.block.operations)[-1]
+        c.builder.create("func.return", [c.value], [])
+        terminator.operation.erase()
+        set_function_type(functions(c.module)["step"])
+        given_ = inputs(c.module)
+        wanted = Interpreter(c.module).run("step", *given_)
+        try:
+            modules = _split(c.module, 2)
+        except PassFailure:
+            return
+        found, _ = _run(modules, {}, "step", given_)
+    for each in found:
+        torch.testing.assert_close(each, wanted, equal_nan=True)
+
+
+# -- programs -----------------------------------------------------------------------------------
+
+
+def _images(model: nn.Module, size: int = 16, batch: int = 1) -> TrainingTask:
+    x = torch.randn(batch, 3, size, size)
+    return TrainingTask(zoo.settle(model), (x,), (torch.tensor([1, 2][:batch]),), F.cross_entropy)
+
+
+_TOKENS = torch.arange(12).view(2, 6) % 11
+_TASKS: dict[str, Callable[[], TrainingTask]] = {
+    "convolutions": lambda: _images(zoo.ConvNet(), batch=2),
+    "wide convolutions": lambda: _images(zoo.WideNet()),
+    "residuals": lambda: _images(zoo.ResNet(zoo.BasicBlock, (1, 1, 1, 1), 5), 32),
+    "encoder": lambda: TrainingTask(
+        zoo.Transformer(width=64, heads=4), (_TOKENS,), (torch.tensor([0, 2]),), F.cross_entropy
+    ),
+    "tied": lambda: TrainingTask(
+        zoo.TiedLanguageModel(), (_TOKENS,), (_TOKENS,), lambda y, t: F.cross_entropy(y.transpose(1, 2), t)
+    ),
+    "dropout": lambda: TrainingTask(
+        zoo.MLP(hidden=64), (torch.randn(6, 12),), (torch.tensor([0, 1, 2, 3, 1, 2]),), F.cross_entropy
+    ),
+}
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("name", _TASKS)
+def test_the_ranks_take_the_step(name: str, count: int) -> None:
+    torch.manual_seed(0)
+    task = _TASKS[name]()
+    program = trace(task)
+    module = program.copy_module()
+    run_pipeline(module, [RaiseGradients(), PrunePositions(), PruneBackward(), FoldBatchNorm()])
+    known = declarations(module)
+    values = {n: torch.from_numpy(v) for n, v in program.parameters.items() if n in known}
+    given_ = (*task.inputs, *task.targets)
+    whole = Interpreter(module, values)
+    modules = _split(module, count)
+    assert _sums(modules[0]) > 0 or name == "dropout"
+    parts = parts_of(modules[0])
+    for function, arguments in (("step", given_), ("evaluate", given_), ("predict", task.inputs)):
+        wanted = whole.run(function, *arguments)
+        found, ran = _run(modules, values, function, arguments)
+        for each in found:
+            torch.testing.assert_close(each, wanted, rtol=1e-4, atol=1e-5)
+            # Not only close to the program, but the same for all: replicas must not drift apart.
+            assert all(torch.equal(a, b) for a, b in zip(each, found[0], strict=True))
+        for parameter, gradient in whole.gradients.items():
+            for rank, each in enumerate(ran):
+                torch.testing.assert_close(
+                    each.gradients[parameter],
+                    _part(gradient, parts.get(parameter), rank),
+                    rtol=1e-3,
+                    atol=1e-5,
+                    msg=lambda text, of=parameter: f"{of}: {text}",
+                )
