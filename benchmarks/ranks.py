@@ -6,10 +6,10 @@ Each program is compiled for all cores to share each dispatch, and for each to h
 both are loaded in one process, which takes turns with them. Times are medians of whole steps.
 """
 
-from pock.compiler import SGD, Division, Scheme, TrainingTask, trace, worthwhile_ranks
+from pock.compiler import SGD, Division, Scheme, TrainingTask, trace, worthwhile_division
 from pock.compiler.analysis.ranks import estimate
 from pock.compiler.opt import run_pipeline
-from pock.compiler.pipeline import masked, pruned
+from pock.compiler.pipeline import divided, masked, pruned
 from pock.compiler.torch_ir import step_of
 
 from .machine import processors
@@ -32,9 +32,7 @@ CASES = (
 
 def main() -> None:
     """Print the table."""
-    print(
-        "| workload | batch | scheme | exchanges | KB each | waiting | shared, ms | divided, ms | chosen |"
-    )
+    print("| workload | batch | scheme | exchanges | KB each | waiting | shared, ms | divided, ms | chosen |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, size, kind in CASES:
         workload = WORKLOADS[name]
@@ -44,7 +42,7 @@ def main() -> None:
         program = trace(TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss))
         whole, own = program.copy_module(), program.copy_module()
         run_pipeline(whole, [*masked(scheme), *pruned()])
-        run_pipeline(own, [*masked(scheme), *pruned(ranks=processors())])
+        run_pipeline(own, [*masked(scheme), *pruned(), *divided(ranks=processors())])
         alone, shared = estimate(step_of(whole)), estimate(step_of(own))
         batch = (built.inputs.numpy(), built.targets.numpy())
         times = milliseconds(program, scheme, batch, [Division(), Division(ranks=processors())])
@@ -56,7 +54,7 @@ def main() -> None:
             f"{shared.exchanged / max(shared.exchanges, 1) / 1e3:.0f}",
             f"{shared.waited / alone.products:.0%}",
             *(f"{each:.2f}" for each in times),
-            "divided" if worthwhile_ranks(program, scheme, SGD(), processors()) > 1 else "shared",
+            "divided" if worthwhile_division(program, scheme, SGD(), processors()).ranks > 1 else "shared",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
 

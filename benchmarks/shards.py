@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from pock.compiler import (
+    SGD,
     Division,
     Scheme,
     TrainingProgram,
     TrainingTask,
     compile_program,
     trace,
-    worthwhile_shards,
+    worthwhile_division,
 )
 from pock.compiler.opt import run_pipeline
-from pock.compiler.pipeline import masked, pruned
+from pock.compiler.pipeline import divided, masked, pruned
 from pock.compiler.sharding import weights_and_activations
 from pock.runtime import Trainer
 
@@ -74,12 +75,14 @@ def main() -> None:
         scheme = Scheme.last_layer(*names)
         program = trace(TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss))
         module = program.copy_module()
-        run_pipeline(module, [*masked(scheme), *pruned(processors())])
+        run_pipeline(module, [*masked(scheme), *pruned(), *divided(processors())])
         weights, activations = weights_and_activations(module, processors())
         batch = (built.inputs.numpy(), built.targets.numpy())
         times = milliseconds(program, scheme, batch, [Division(), Division(shards=processors())])
         cells = " | ".join(f"{each:.1f}" for each in times)
-        chosen = "divided" if worthwhile_shards(program, scheme, processors()) > 1 else "shared"
+        chosen = (
+            "divided" if worthwhile_division(program, scheme, SGD(), processors()).shards > 1 else "shared"
+        )
         print(f"| {name} | {kind} | {weights / activations:.2f} | {cells} | {chosen} |", flush=True)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .pipeline import Artifact, Emit, compile_program, emit
     from .program import TrainingProgram
     from .scheme import Scheme
-    from .sharding import Division, worthwhile_division, worthwhile_ranks, worthwhile_shards
+    from .sharding import Division, worthwhile_division
 
 #: public name -> submodule; MLIR's bindings take a second to load and not every caller needs them
 _LAZY = {
@@ -37,8 +37,6 @@ _LAZY = {
     "Scheme": "scheme",
     "Division": "sharding",
     "worthwhile_division": "sharding",
-    "worthwhile_ranks": "sharding",
-    "worthwhile_shards": "sharding",
 }
 
 __all__ = [
@@ -60,8 +58,6 @@ __all__ = [
     "emit",
     "trace",
     "worthwhile_division",
-    "worthwhile_ranks",
-    "worthwhile_shards",
 ]
 
 

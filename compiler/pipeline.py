@@ -45,7 +45,7 @@ from .passes.widen_bits import WidenBits
 from .program import TrainingProgram, digest, parameter_bytes
 from .ranks import Part, exchange_bytes, exchanges, merge, of_rank, part_values, parts_of, state_parts
 from .scheme import Scheme
-from .torch_ir import gradients_of, operations
+from .torch_ir import copied, gradients_of, operations
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
@@ -70,14 +70,18 @@ def masked(scheme: Scheme) -> list[PipelineStage]:
     return [ApplyScheme.of(scheme), RaiseGradients()]
 
 
-def pruned(shards: int = 1, ranks: int = 1, rank: int = 0) -> list[PipelineStage]:
-    """The stages from there to ``--emit=pruned``.
+def pruned() -> list[PipelineStage]:
+    """The stages from there to ``--emit=pruned`` of a step that is not divided among cores."""
+    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
+
+
+def divided(shards: int = 1, ranks: int = 1, rank: int = 0) -> list[PipelineStage]:
+    """The stages behind ``pruned`` that divide a step.
 
     ``shards`` is how many parts the batch is cut into, ``ranks`` how many cores share the channels of
     layers, of which one is ``rank``.
     """
-    divided = [SplitBatch(shards), SplitChannels(ranks, rank)]
-    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad(), *divided]
+    return [SplitBatch(shards), SplitChannels(ranks, rank)]
 
 
 def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:
@@ -127,7 +131,7 @@ def emit(
     if stage is not Emit.TORCH:
         run_pipeline(module, masked(scheme))
     if stage in (Emit.PRUNED, Emit.LINALG):
-        run_pipeline(module, pruned(shards, ranks))
+        run_pipeline(module, [*pruned(), *divided(shards, ranks)])
     if stage is Emit.LINALG:
         chosen = _target(target)
         run_pipeline(module, trained(optimizer, _stores_bytes(chosen)))
@@ -228,7 +232,7 @@ def compile_program(
     except CodegenError:
         # IREE copies choices by saved bits into the kernels that use them. Of such a choice among elements
         # that are looked up, before a sum, it makes vectors that it then finds too large.
-        if not bits or not _saves_bits(_transformed(program, options, bits)):
+        if not bits or not _saves_bits(_transformed(program, options, bits)[0]):
             raise
         progress("compiling without saved bits")
         return _compiled(program, options, False)
@@ -248,16 +252,20 @@ class _Options:
     ranks: int
 
 
-def _transformed(program: TrainingProgram, options: _Options, bits: bool, rank: int = 0) -> ir.Module:
-    """The program, or that of a rank, before it is lowered; ``bits`` is whether bits may be saved."""
+def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> list[ir.Module]:
+    """The program, or those of the ranks, before they are lowered; ``bits`` is whether bits may be saved."""
     module = program.copy_module()
     options.progress("applying the scheme")
     run_pipeline(module, masked(options.scheme))
     options.progress("pruning the backward pass")
-    run_pipeline(module, pruned(options.shards, options.ranks, rank))
+    run_pipeline(module, pruned())
+    modules = [module, *(copied(module) for _ in range(1, options.ranks))]
+    for rank, each in enumerate(modules):
+        run_pipeline(each, divided(options.shards, options.ranks, rank))
     options.progress("expanding the optimizer")
-    run_pipeline(module, trained(options.optimizer, bits))
-    return module
+    for each in modules:
+        run_pipeline(each, trained(options.optimizer, bits))
+    return modules
 
 
 def _saves_bits(module: ir.Module) -> bool:
@@ -269,7 +277,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     """The artifact; ``bits`` is whether bits may be saved."""
     scheme, optimizer, chosen, progress = options.scheme, options.optimizer, options.target, options.progress
     parameters, output = options.parameters, options.output
-    modules = [_transformed(program, options, bits, rank) for rank in range(options.ranks)]
+    modules = _transformed(program, options, bits)
     module = modules[0]
     if options.ranks > 1 and not exchanges(module):
         return _compiled(program, replace(options, ranks=1), bits)

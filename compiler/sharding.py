@@ -24,10 +24,11 @@ from .errors import PassFailure
 from .opt import run_pipeline
 from .optimizers import Optimizer
 from .passes.split_batch import SplitBatch
+from .passes.split_channels import SplitChannels
 from .pipeline import masked, pruned
 from .program import TrainingProgram
 from .scheme import Scheme
-from .torch_ir import gradients_of, operations, step_of
+from .torch_ir import copied, gradients_of, operations, step_of
 
 MOST = 0.25
 """Bytes of weights, by those of activations, up to which dividing pays."""
@@ -64,44 +65,47 @@ def worthwhile_division(
     program: TrainingProgram, scheme: Scheme, optimizer: Optimizer, cores: int
 ) -> Division:
     """How a step of the program is fastest on ``cores``, as estimated; whole where dividing gains nothing."""
-    if (shards := worthwhile_shards(program, scheme, cores)) > 1:
-        return Division(shards=shards)
-    return Division(ranks=worthwhile_ranks(program, scheme, optimizer, cores))
-
-
-def worthwhile_ranks(program: TrainingProgram, scheme: Scheme, optimizer: Optimizer, cores: int) -> int:
-    """``cores`` if a step of the program is faster where they share its channels, else 1."""
-    if cores < 2 or optimizer.clip_grad_norm is not None:
-        return 1
-    whole, own = program.copy_module(), program.copy_module()
-    try:
-        run_pipeline(whole, [*masked(scheme), *pruned()])
-        run_pipeline(own, [*masked(scheme), *pruned(ranks=cores)])
-    except PassFailure:
-        return 1
-    alone, shared = estimate(step_of(whole)), estimate(step_of(own))
-    return (
-        cores
-        if alone.products >= LEAST_PRODUCTS
-        and shared.products <= alone.products * (1 + 1 / cores) / 2
-        and 0 < shared.exchanged <= MOST_EXCHANGED * shared.exchanges
-        and shared.waited <= MOST_WAITED * alone.products
-        else 1
-    )
-
-
-def worthwhile_shards(program: TrainingProgram, scheme: Scheme, cores: int) -> int:
-    """``cores`` if a step of the program is faster with as many parts of the batch, else 1."""
     if cores < 2:
-        return 1
+        return Division()
+    module = _pruned(program, scheme)
+    if _gains_by_shards(copied(module), cores):
+        return Division(shards=cores)
+    # What each gradient is scaled by is their norm, of which a rank knows its part.
+    if optimizer.clip_grad_norm is None and _gains_by_ranks(module, cores):
+        return Division(ranks=cores)
+    return Division()
+
+
+def _pruned(program: TrainingProgram, scheme: Scheme) -> ir.Module:
     module = program.copy_module()
     run_pipeline(module, [*masked(scheme), *pruned()])
+    return module
+
+
+def _gains_by_shards(module: ir.Module, cores: int) -> bool:
+    """Whether a step is faster with as many parts of the batch; ``module`` is pruned, and then divided."""
     try:
         run_pipeline(module, [SplitBatch(cores)])
     except PassFailure:
-        return 1
+        return False
     weights, activations = weights_and_activations(module, cores)
-    return cores if activations >= LEAST and weights <= MOST * activations else 1
+    return activations >= LEAST and weights <= MOST * activations
+
+
+def _gains_by_ranks(module: ir.Module, cores: int) -> bool:
+    """Whether a step is faster where cores share its channels; ``module`` is pruned, and then divided."""
+    alone = estimate(step_of(module))
+    try:
+        run_pipeline(module, [SplitChannels(cores)])
+    except PassFailure:
+        return False
+    shared = estimate(step_of(module))
+    return (
+        alone.products >= LEAST_PRODUCTS
+        and shared.products <= alone.products * (1 + 1 / cores) / 2
+        and 0 < shared.exchanged <= MOST_EXCHANGED * shared.exchanges
+        and shared.waited <= MOST_WAITED * alone.products
+    )
 
 
 def weights_and_activations(module: ir.Module, count: int) -> tuple[int, int]:

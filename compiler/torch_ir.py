@@ -190,6 +190,12 @@ def widen(values: list[int], rank: int) -> list[int]:
     return values * rank if len(values) == 1 else values
 
 
+def copied(module: ir.Module) -> ir.Module:
+    """A copy of a module, in its context."""
+    with module.context:
+        return ir.Module.parse(str(module.operation.get_asm(enable_debug_info=True)))
+
+
 def attributes_of(op: Any) -> dict[str, ir.Attribute]:
     """The attributes of an operation by name, to be given to another."""
     given = op.operation.attributes

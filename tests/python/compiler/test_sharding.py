@@ -14,7 +14,6 @@ from pock.compiler import (
     TrainingTask,
     trace,
     worthwhile_division,
-    worthwhile_shards,
 )
 from pock.compiler.opt import run_pipeline
 from pock.compiler.passes.split_batch import SplitBatch
@@ -30,15 +29,23 @@ def _images(batch: int, size: int) -> TrainingProgram:
 
 def test_a_batch_is_divided_where_that_is_possible_and_there_is_enough_to_do() -> None:
     large, small = _images(8, 128), _images(8, 32)
-    assert [worthwhile_shards(large, Scheme.full(), cores) for cores in (1, 2, 3, 8)] == [1, 2, 1, 8]
-    assert worthwhile_shards(small, Scheme.full(), 2) == 1
+    assert [worthwhile_division(large, Scheme.full(), SGD(), cores).shards for cores in (1, 2, 3, 8)] == [
+        1,
+        2,
+        1,
+        8,
+    ]
+    assert worthwhile_division(small, Scheme.full(), SGD(), 2).shards == 1
 
 
 def test_a_batch_is_not_divided_where_weights_are_most_of_what_a_step_reads() -> None:
     model = nn.Sequential(*(nn.Linear(512, 512) for _ in range(8)))
     task = TrainingTask(model, (torch.randn(256, 512),), (torch.zeros(256).long(),), F.cross_entropy)
     wide = TrainingTask(model, (torch.randn(4096, 512),), (torch.zeros(4096).long(),), F.cross_entropy)
-    assert [worthwhile_shards(trace(each), Scheme.full(), 2) for each in (task, wide)] == [1, 2]
+    assert [worthwhile_division(trace(each), Scheme.full(), SGD(), 2).shards for each in (task, wide)] == [
+        1,
+        2,
+    ]
 
 
 def test_a_table_that_rows_are_looked_up_in_is_not_read_whole() -> None:
