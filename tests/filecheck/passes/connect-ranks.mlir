@@ -41,3 +41,36 @@ func.func @predict(%x: tensor<64xf32>) -> tensor<64xf32> {
 func.func @step(%x: tensor<4xf32>) -> tensor<4xf32> {
   return %x : tensor<4xf32>
 }
+
+// -----
+
+// Exchanges alternate between the two places, and numbers of any width are added up a whole vector at a time.
+// CHECK-LABEL: func.func @step({{.*}}: tensor<1536xi8> {{{.*}}}, {{.*}}: tensor<4x16xi32>
+// CHECK: %[[R0:.*]] = arith.constant 2 : i32
+// CHECK-NEXT: %[[P0:.*]] = arith.constant 0 : i32
+// CHECK-NEXT: %[[A:.*]]:3 = "flow.dispatch"(%[[R0]], %[[P0]], %arg0, %arg3, %arg4)
+// CHECK-NEXT: %[[R1:.*]] = arith.constant 2 : i32
+// CHECK-NEXT: %[[P1:.*]] = arith.constant 1 : i32
+// CHECK-NEXT: %[[B:.*]]:3 = "flow.dispatch"(%[[R1]], %[[P1]], %arg1, %[[A]]#1, %[[A]]#2)
+// CHECK-NEXT: %[[R2:.*]] = arith.constant 2 : i32
+// CHECK-NEXT: %[[P2:.*]] = arith.constant 0 : i32
+// CHECK-NEXT: %[[C:.*]]:3 = "flow.dispatch"(%[[R2]], %[[P2]], %arg2, %[[B]]#1, %[[B]]#2)
+// CHECK-NEXT: return %[[A]]#0, %[[B]]#0, %[[C]]#0, %[[C]]#1, %[[C]]#2
+// CHECK: sym_name = "all_reduce_70xf16", sym_visibility = "private"
+// CHECK: memref.load %{{.*}} : memref<70xf16>
+// CHECK: memref.atomic_rmw addi
+// CHECK-COUNT-4: vector.load %{{.*}} : memref<768xf16>, vector<32xf16>
+// CHECK-COUNT-3: arith.addf %{{.*}} : vector<32xf16>
+// CHECK-COUNT-3: arith.addf %{{.*}} : f16
+// CHECK: sym_name = "all_reduce_9xf64", sym_visibility = "private"
+// CHECK-COUNT-3: arith.addf %{{.*}} : vector<8xf64>
+// CHECK-COUNT-3: arith.addf %{{.*}} : f64
+// CHECK: sym_name = "all_reduce_3xbf16", sym_visibility = "private"
+// CHECK-NOT: vector<
+// CHECK-COUNT-3: arith.addf %{{.*}} : bf16
+func.func @step(%x: tensor<70xf16>, %y: tensor<9xf64>, %z: tensor<3xbf16>) -> (tensor<70xf16>, tensor<9xf64>, tensor<3xbf16>) {
+  %0 = "sparsebp.all_reduce"(%x) {rank = 2 : i64, ranks = 4 : i64} : (tensor<70xf16>) -> tensor<70xf16>
+  %1 = "sparsebp.all_reduce"(%y) {rank = 2 : i64, ranks = 4 : i64} : (tensor<9xf64>) -> tensor<9xf64>
+  %2 = "sparsebp.all_reduce"(%z) {rank = 2 : i64, ranks = 4 : i64} : (tensor<3xbf16>) -> tensor<3xbf16>
+  return %0, %1, %2 : tensor<70xf16>, tensor<9xf64>, tensor<3xbf16>
+}

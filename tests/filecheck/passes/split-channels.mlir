@@ -124,3 +124,58 @@ func.func @step(%x: !torch.vtensor<[128,64],f32>, %some: !torch.vtensor<[128,8],
   %loss = torch.aten.sum %h, %none : !torch.vtensor<[128,512],f32>, !torch.none -> !torch.vtensor<[],f32>
   return %loss : !torch.vtensor<[],f32>
 }
+
+// -----
+
+// The gradient of a layer's input is one exchange; the gradients of the weights none.
+// CHECK: sparsebp.part = array<i64: 0, 1, 2>, sym_name = "first", type = tensor<256x64xf32>
+// CHECK: sparsebp.part = array<i64: 1, 1, 2>, sym_name = "second", type = tensor<64x256xf32>
+// CHECK-LABEL: func.func @step
+// CHECK: %[[Y:.*]] = torch.aten.mm %{{.*}} -> !torch.vtensor<[128,64],f32>
+// CHECK: %[[DH:.*]] = torch.aten.mm %arg1, %{{.*}} -> !torch.vtensor<[128,256],f32>
+// CHECK: %[[DX:.*]] = torch.aten.mm %[[DH]], %{{.*}} -> !torch.vtensor<[128,64],f32>
+// CHECK: %[[DW:.*]] = torch.aten.mm %{{.*}} -> !torch.vtensor<[64,256],f32>
+// CHECK: "sparsebp.update"(%[[DW]])
+// CHECK: %[[SY:.*]] = "sparsebp.all_reduce"(%[[Y]])
+// CHECK: %[[SDX:.*]] = "sparsebp.all_reduce"(%[[DX]])
+// CHECK-NOT: sparsebp.all_reduce
+// CHECK: return %[[SY]], %[[SDX]]
+"sparsebp.parameter"() {sym_name = "first", type = tensor<512x64xf32>, role = "parameter", dimensions = ["o", "i"], mask = #sparsebp.mask<"none", "", array<i64>>} : () -> ()
+"sparsebp.parameter"() {sym_name = "second", type = tensor<64x512xf32>, role = "parameter", dimensions = ["o", "i"], mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()
+func.func @step(%x: !torch.vtensor<[128,64],f32>, %dy: !torch.vtensor<[128,64],f32>) -> (!torch.vtensor<[128,64],f32>, !torch.vtensor<[128,64],f32>) {
+  %w = "sparsebp.read"() {symbol = @first} : () -> !torch.vtensor<[512,64],f32>
+  %v = "sparsebp.read"() {symbol = @second} : () -> !torch.vtensor<[64,512],f32>
+  %wt = torch.aten.t %w : !torch.vtensor<[512,64],f32> -> !torch.vtensor<[64,512],f32>
+  %vt = torch.aten.t %v : !torch.vtensor<[64,512],f32> -> !torch.vtensor<[512,64],f32>
+  %h = torch.aten.mm %x, %wt : !torch.vtensor<[128,64],f32>, !torch.vtensor<[64,512],f32> -> !torch.vtensor<[128,512],f32>
+  %y = torch.aten.mm %h, %vt : !torch.vtensor<[128,512],f32>, !torch.vtensor<[512,64],f32> -> !torch.vtensor<[128,64],f32>
+  %dh = torch.aten.mm %dy, %v : !torch.vtensor<[128,64],f32>, !torch.vtensor<[64,512],f32> -> !torch.vtensor<[128,512],f32>
+  %dx = torch.aten.mm %dh, %w : !torch.vtensor<[128,512],f32>, !torch.vtensor<[512,64],f32> -> !torch.vtensor<[128,64],f32>
+  %dyt = torch.aten.t %dy : !torch.vtensor<[128,64],f32> -> !torch.vtensor<[64,128],f32>
+  %dv = torch.aten.mm %dyt, %h : !torch.vtensor<[64,128],f32>, !torch.vtensor<[128,512],f32> -> !torch.vtensor<[64,512],f32>
+  "sparsebp.update"(%dv) {symbol = @second, mask = #sparsebp.mask<"full", "", array<i64>>} : (!torch.vtensor<[64,512],f32>) -> ()
+  return %y, %dx : !torch.vtensor<[128,64],f32>, !torch.vtensor<[128,64],f32>
+}
+
+// -----
+
+// A parameter of which two parts are used stays whole, and each is a slice of it.
+// CHECK-NOT: sparsebp.part
+// CHECK: sym_name = "w", type = tensor<512x512xf32>
+// CHECK-LABEL: func.func @step
+// CHECK: %[[W:.*]] = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[512,512],f32>
+// CHECK: %[[UP:.*]] = torch.aten.slice.Tensor %[[W]], %int1, %int0, %int256, %int1 {{.*}} -> !torch.vtensor<[512,256],f32>
+// CHECK: torch.aten.mm %arg0, %[[UP]]
+// CHECK: %[[DOWN:.*]] = torch.aten.slice.Tensor %[[W]], %int0, %int0, %int256, %int1 {{.*}} -> !torch.vtensor<[256,512],f32>
+// CHECK: %[[S:.*]] = torch.aten.mm %{{.*}}, %[[DOWN]]
+// CHECK: "sparsebp.all_reduce"(%[[S]])
+// SECOND: torch.aten.slice.Tensor %{{.*}}, %int1, %int256, %int512, %int1 {{.*}} -> !torch.vtensor<[512,256],f32>
+// SECOND: torch.aten.slice.Tensor %{{.*}}, %int0, %int256, %int512, %int1 {{.*}} -> !torch.vtensor<[256,512],f32>
+"sparsebp.parameter"() {sym_name = "w", type = tensor<512x512xf32>, role = "parameter", dimensions = ["i", "o"], mask = #sparsebp.mask<"none", "", array<i64>>} : () -> ()
+func.func @step(%x: !torch.vtensor<[128,512],f32>) -> !torch.vtensor<[128,512],f32> {
+  %w = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[512,512],f32>
+  %h = torch.aten.mm %x, %w : !torch.vtensor<[128,512],f32>, !torch.vtensor<[512,512],f32> -> !torch.vtensor<[128,512],f32>
+  %r = torch.aten.relu %h : !torch.vtensor<[128,512],f32> -> !torch.vtensor<[128,512],f32>
+  %y = torch.aten.mm %r, %w : !torch.vtensor<[128,512],f32>, !torch.vtensor<[512,512],f32> -> !torch.vtensor<[128,512],f32>
+  return %y : !torch.vtensor<[128,512],f32>
+}

@@ -33,3 +33,12 @@ func.func @invalid(%x: !torch.vtensor<[4],i1>) {
   %0 = "sparsebp.all_reduce"(%x) {rank = 0 : i64, ranks = 2 : i64} : (!torch.vtensor<[4],i1>) -> !torch.vtensor<[4],i1>
   return
 }
+
+// -----
+
+// Nor are whole numbers, as MLIR's tensors either.
+func.func @invalid(%x: tensor<4xi32>) {
+  // expected-error@below {{needs floating-point numbers, got i32}}
+  %0 = "sparsebp.all_reduce"(%x) {rank = 0 : i64, ranks = 2 : i64} : (tensor<4xi32>) -> tensor<4xi32>
+  return
+}
