@@ -27,7 +27,9 @@ from pock.compiler.passes.split_channels import SplitChannels
 from pock.compiler.ranks import Part, parts_of
 from pock.compiler.torch_ir import functions, operations, set_function_type
 from pock.dialects.sparsebp import declarations
+from pock.dialects.types import shape_of, vtensor
 from tests.e2e import zoo
+from tests.python.compiler.passes import chains
 from tests.python.compiler.passes.chains import CONTEXT, GROWTHS, Chain, grow, inputs
 from tests.python.compiler.torch_interpreter import Interpreter
 
@@ -133,6 +135,81 @@ def test_what_ranks_compute_is_what_one_computes(data: st.DataObject) -> None:
         found, _ = _run(modules, {}, "step", given_)
     for each in found:
         torch.testing.assert_close(each, wanted, equal_nan=True)
+
+
+def _parameter(c: Chain, name: str, shape: Sequence[int]) -> ir.Value:
+    """What is read of a parameter that the program declares."""
+    declared = parse_module(
+        f'"sparsebp.parameter"() {{sym_name = "{name}", type = tensor<{"x".join(map(str, shape))}xf64>, '
+        'role = "parameter", dimensions = ["i", "o"], '
+        'mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()',
+        CONTEXT,
+    )
+    c.module.body.append(next(iter(declared.body.operations)).operation.detach_from_parent())
+    symbol = {"symbol": ir.FlatSymbolRefAttr.get(name)}
+    return c.builder.create("sparsebp.read", [], [vtensor(shape, "f64")], symbol)
+
+
+def _update(c: Chain, name: str, gradient: ir.Value) -> None:
+    attributes = {
+        "symbol": ir.FlatSymbolRefAttr.get(name),
+        "mask": ir.Attribute.parse('#sparsebp.mask<"full", "", array<i64>>', CONTEXT),
+    }
+    c.builder.create("sparsebp.update", [gradient], [], attributes)
+
+
+def _product(c: Chain, a: ir.Value, b: ir.Value) -> ir.Value:
+    return c.aten("mm", a, b, shape=(shape_of(a.type)[0], shape_of(b.type)[1]))
+
+
+def _turned(c: Chain, value: ir.Value) -> ir.Value:
+    return c.aten("t", value, shape=shape_of(value.type)[::-1])
+
+
+@given(data=st.data(), count=st.sampled_from([2, 4]))
+@settings(max_examples=80, deadline=None)
+def test_pairs_of_layers_and_their_updates_are_divided(data: st.DataObject, count: int) -> None:
+    """Each with anything elementwise behind it."""
+    same_shape = [chains.unary, chains.convert, chains.binary, chains.where]
+    with CONTEXT, ir.Location.unknown():
+        rows, inner, outer = (data.draw(st.sampled_from([2, 3, 4])) for _ in range(3))
+        hidden = count * data.draw(st.integers(8, 12))
+        c = Chain(data, [rows, inner])
+        x, up, down = c.value, _parameter(c, "up", (inner, hidden)), _parameter(c, "down", (hidden, outer))
+
+        def layer(source: ir.Value, weight: ir.Value) -> ir.Value:
+            c.value = _product(c, source, weight)
+            c.seen = [c.value]
+            for growth in data.draw(st.lists(st.sampled_from(same_shape), max_size=2)):
+                grow(c, growth)
+            return c.value
+
+        h = layer(x, up)
+        y = layer(h, down)
+        dh = _product(c, y, _turned(c, down))
+        _update(c, "down", _product(c, _turned(c, h), y))
+        _update(c, "up", _product(c, _turned(c, x), dh))
+        c.value = _product(c, dh, _turned(c, up))
+        terminator = list(c.block.operations)[-1]
+        c.builder.create("func.return", [y, c.value], [])
+        terminator.operation.erase()
+        set_function_type(functions(c.module)["step"])
+        given_ = inputs(c.module)
+        values = {
+            name: torch.linspace(-1, 1, shape[0] * shape[1], dtype=torch.float64).view(shape)
+            for name, shape in (("up", (inner, hidden)), ("down", (hidden, outer)))
+        }
+        whole = Interpreter(c.module, values)
+        wanted = whole.run("step", *given_)
+        modules = _split(c.module, count)
+        parts = parts_of(modules[0])
+        found, ran = _run(modules, values, "step", given_)
+    assert _sums(modules[0]) > 0
+    for rank, (each, interpreter) in enumerate(zip(found, ran, strict=True)):
+        torch.testing.assert_close(each, wanted, equal_nan=True)
+        for name, gradient in whole.gradients.items():
+            expected = _part(gradient, parts.get(name), rank)
+            torch.testing.assert_close(interpreter.gradients[name], expected, equal_nan=True)
 
 
 # -- programs -----------------------------------------------------------------------------------
