@@ -170,7 +170,8 @@ def _turned(c: Chain, value: ir.Value) -> ir.Value:
 @settings(max_examples=80, deadline=None)
 def test_pairs_of_layers_and_their_updates_are_divided(data: st.DataObject, count: int) -> None:
     """Each with anything elementwise behind it."""
-    same_shape = [chains.unary, chains.convert, chains.binary, chains.where]
+    # No conversions to f32: summands are rounded before they are added up, not behind it.
+    same_shape = [chains.unary, chains.binary, chains.where]
     with CONTEXT, ir.Location.unknown():
         rows, inner, outer = (data.draw(st.sampled_from([2, 3, 4])) for _ in range(3))
         hidden = count * data.draw(st.integers(8, 12))
