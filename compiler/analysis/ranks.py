@@ -29,6 +29,7 @@ _PASSED = 1e10
 """Bytes a second of what a core reads and writes."""
 
 _LIST = "torch.prim.ListConstruct"
+_CONVERSION = "torch.prims.convert_element_type"
 _FLOATS = ("f16", "bf16", "f32", "f64")
 
 
@@ -36,7 +37,8 @@ class Ranks(Shares):
     """What of each value of a function a rank of ``count`` computes, and from what.
 
     Values that depend on no argument of the function, as weights do, can be had in any share of them that
-    their parameters have; of the others a rank has ``chosen``, and anything else is made of that.
+    their parameters have; of the others a rank has ``chosen``, and anything else is made of that. What cannot
+    be exchanged is computed once more where it is needed whole.
     """
 
     def __init__(self, function: Any, count: int) -> None:
@@ -47,11 +49,8 @@ class Ranks(Shares):
     def _start(self, function: Any) -> None:
         for argument in body(function).arguments:
             self.given.add(argument)
-            self._choose(argument, WHOLE, ())
-
-    def _choose(self, value: ir.Value, share: Share, ways: Ways) -> None:
-        self.chosen[value] = share
-        self.needed[value] = {share: ways}
+            self.chosen[argument] = WHOLE
+            self.needed[argument] = {WHOLE: ()}
 
     def _too_much(self, op: Any) -> bool:
         """Everything may be computed by each rank."""
@@ -97,7 +96,8 @@ class Ranks(Shares):
         for result in op.results:
             best = min(self._offers(op, result), key=lambda offer: offer[0], default=None)
             _, share, needed = best or (0.0, WHOLE, _whole(op))
-            self._choose(result, share, needed)
+            self.chosen[result] = share
+            self.needed[result] = {WHOLE: _whole(op), share: needed}
             self._summed.update(v for v, s in zip(op.operands, needed, strict=True) if self._sums(v, s))
 
     def _offers(self, op: Any, result: ir.Value) -> Iterator[tuple[float, Share, Ways]]:
@@ -107,6 +107,8 @@ class Ranks(Shares):
         for share, ways in self._shares(op, result):
             for needed in ways:
                 pairs = list(zip(op.operands, needed, strict=True))
+                if share == SUMMAND and op.name == _CONVERSION:
+                    continue  # Sums are rounded, not summands.
                 if not heavy and share != WHOLE and not any(self._is_divided(v, s) for v, s in pairs):
                     continue
                 time = sum(self._conversion(v, s) for v, s in pairs if s is not None)
@@ -147,7 +149,7 @@ class Ranks(Shares):
         sliced = _bytes(value) / _PASSED if share.kind is Kind.PART else 0.0
         if chosen == WHOLE or value in self._summed:
             return sliced
-        if element_of(value.type) not in _FLOATS:
+        if not is_exchanged(value):
             return float("inf")
         return sliced + _exchanged(value) * (1 if chosen == SUMMAND else 2)
 
@@ -174,6 +176,11 @@ def estimate(function: Any) -> Estimate:
         sum(map(_bytes, sums)),
         sum(map(_exchanged, sums)),
     )
+
+
+def is_exchanged(value: ir.Value) -> bool:
+    """Whether ranks can tell each other what they have of a value."""
+    return is_vtensor(value.type) and element_of(value.type) in _FLOATS
 
 
 def elements(value: ir.Value) -> list[ir.Value]:

@@ -61,7 +61,8 @@ class ConnectRanks(Pass):
 
         %y, %e, %t = flow.dispatch @all_reduce_32xf32::@all_reduce_32xf32(%rank, %place, %x, %exchange, ...)
 
-    The dispatches of a function are a chain: ranks exchange in the same order.
+    The dispatches of a function are a chain: ranks exchange in the same order. Each call begins with the
+    first places, so all ranks must have returned before any is called again.
 
     A rank that has waited for some microseconds lets other threads run, if the target has a ``scheduler``
     that kernels can ask to: ``x86_64`` or ``aarch64`` for Linux's. Where ranks share a core, or others

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import WRITES, mask_of, symbol_of
-from pock.compiler.analysis.ranks import Ranks, elements
+from pock.compiler.analysis.ranks import Ranks, elements, is_exchanged
 from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Ways
 from pock.compiler.torch_ir import (
     NotConstant,
@@ -30,7 +30,6 @@ from .dividing import PartBuilder, Parts
 PART = "sparsebp.part"
 """The attribute of a declaration of which a rank has a part: the axis, the blocks of that, the ranks."""
 
-_FLOATS = ("f16", "bf16", "f32", "f64")
 _CONVOLUTION = "torch.aten.convolution"
 
 
@@ -171,35 +170,25 @@ class _Split:
         self.wishes = {}
         *rest, terminator = operations(self.function)
         for value in terminator.operation.operands:
-            self._ask(terminator, value, WHOLE)
+            self._ask(value, WHOLE)
         for op in reversed(rest):
             operation = op.operation
             if operation.name in WRITES:
                 value = operation.operands[0]
                 share = self._native(value) if parts is None else parts.get(symbol_of(op), WHOLE)
-                self._ask(op, value, share)
+                self._ask(value, share)
             for result in operation.results:
                 for share in list(self.wishes.get(result, ())):
                     for value, needed in zip(operation.operands, self._needs(result, share), strict=True):
                         if needed is not None:
-                            self._ask(op, value, needed)
+                            self._ask(value, needed)
 
-    def _ask(self, user: Any, value: ir.Value, share: Share) -> None:
+    def _ask(self, value: ir.Value, share: Share) -> None:
         for element in elements(value):
             if is_vtensor(element.type) or element is not value or element in self.ranks.chosen:
-                self._check(user, element, share)
                 self.wishes.setdefault(element, {})[share] = None
         if elements(value) != [value]:
             self.wishes.setdefault(value, {})[share] = None
-
-    def _check(self, user: Any, value: ir.Value, share: Share) -> None:
-        chosen = self.ranks.chosen.get(value, share)
-        if share in (chosen, WHOLE) and chosen in (share, WHOLE):
-            return
-        if chosen == WHOLE and share.kind is Kind.PART and is_vtensor(value.type):
-            return
-        if share == SUMMAND or not is_vtensor(value.type) or element_of(value.type) not in _FLOATS:
-            raise fail_at(user, f"takes {value.type}, of which the ranks cannot exchange what they have")
 
     def _needs(self, result: ir.Value, share: Share) -> Ways:
         """What the operation of ``result`` needs, for the share that ``share`` is made of."""
@@ -211,9 +200,10 @@ class _Split:
 
     def _source(self, value: ir.Value, share: Share) -> Share:
         """The share of ``value`` that is computed, to make ``share`` of it."""
-        if value in self.ranks.chosen:
-            return self.ranks.chosen[value]
-        return share if self.ranks.ways(value, share) is not None else WHOLE
+        chosen = self.ranks.chosen.get(value)
+        if chosen is None:
+            return share if self.ranks.ways(value, share) is not None else WHOLE
+        return chosen if share == chosen or is_exchanged(value) else WHOLE
 
     # -- building -------------------------------------------------------------------------------
 

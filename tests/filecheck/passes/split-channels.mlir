@@ -179,3 +179,20 @@ func.func @step(%x: !torch.vtensor<[128,512],f32>) -> !torch.vtensor<[128,512],f
   %y = torch.aten.mm %r, %w : !torch.vtensor<[128,512],f32>, !torch.vtensor<[512,512],f32> -> !torch.vtensor<[128,512],f32>
   return %y : !torch.vtensor<[128,512],f32>
 }
+
+// -----
+
+// Truth values are not exchanged: what is needed of them whole is computed once more, of sums.
+// CHECK-LABEL: func.func @step
+// CHECK: %[[OWN:.*]] = torch.aten.constant_pad_nd
+// CHECK: %[[ALL:.*]] = "sparsebp.all_reduce"(%[[OWN]])
+// CHECK: %[[Y:.*]] = torch.aten.gt.Scalar %[[ALL]], {{.*}} -> !torch.vtensor<[128,512],i1>
+// CHECK: return %[[Y]]
+"sparsebp.parameter"() {sym_name = "w", type = tensor<512x512xf32>, role = "parameter", dimensions = ["i", "o"], mask = #sparsebp.mask<"none", "", array<i64>>} : () -> ()
+func.func @step(%x: !torch.vtensor<[128,512],f32>) -> !torch.vtensor<[128,512],i1> {
+  %0 = torch.constant.int 0
+  %w = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[512,512],f32>
+  %h = torch.aten.mm %x, %w : !torch.vtensor<[128,512],f32>, !torch.vtensor<[512,512],f32> -> !torch.vtensor<[128,512],f32>
+  %y = torch.aten.gt.Scalar %h, %0 : !torch.vtensor<[128,512],f32>, !torch.int -> !torch.vtensor<[128,512],i1>
+  return %y : !torch.vtensor<[128,512],i1>
+}
