@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -204,6 +204,8 @@ def test_pairs_of_layers_and_their_updates_are_divided(data: st.DataObject, coun
         }
         whole = Interpreter(c.module, values)
         wanted = whole.run("step", *given_)
+        # Sums of large numbers that cancel out depend on their order.
+        assume(all(float(t.abs().nan_to_num(1e9).max()) < 1e4 for t in (*wanted, *whole.gradients.values())))
         modules = _split(c.module, count, data.draw(st.booleans()))
         parts = parts_of(modules[0])
         found, ran = _run(modules, values, "step", given_)
