@@ -66,7 +66,8 @@ def lower(module: ir.Module, panel: int = 0, scheduler: str = "") -> None:
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:
-        run_pipeline(module, [*TO_LINALG, ConnectRanks(scheduler)])
+        run_pipeline(module, TO_LINALG)
+        run_pipeline(module, [ConnectRanks(scheduler)])
         left = _left(module)
         if not left:
             run_pipeline(module, [SeparatePadding()])

@@ -606,15 +606,18 @@ def test_a_divided_step_has_two_functions_at_every_stage_from_pruned_on() -> Non
 
 
 @pytest.mark.parametrize(
-    ("shards", "target", "message"),
+    ("shards", "ranks", "target", "message"),
     [
-        (0, "cpu", "shards must be 1 or more, got 0"),
-        (2, "vulkan:adreno", "target 'vulkan' has no cores to divide a batch among; leave out shards"),
+        (0, 1, "cpu", "shards must be 1 or more, got 0"),
+        (1, 0, "cpu", "ranks must be 1 or more, got 0"),
+        (2, 2, "cpu", "a step is divided into shards or ranks, not both: got 2 and 2"),
+        (2, 1, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out shards"),
+        (1, 2, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out ranks"),
     ],
 )
-def test_what_cannot_be_divided_is_said(shards: int, target: str, message: str) -> None:
+def test_what_cannot_be_divided_is_said(shards: int, ranks: int, target: str, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        compile_program(traced("conv"), target=target, shards=shards)
+        compile_program(traced("conv"), target=target, shards=shards, ranks=ranks)
 
 
 def test_a_batch_that_cannot_be_divided_is_an_error() -> None:
