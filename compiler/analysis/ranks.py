@@ -115,7 +115,8 @@ class Ranks(Shares):
                 time += self._work(op, result, share, needed)
                 if share == SUMMAND:
                     time += _exchanged(result)
-                yield time, share, needed
+                if share == WHOLE or time < float("inf"):
+                    yield time, share, needed
 
     def _work(self, op: Any, result: ir.Value, share: Share, needed: Ways) -> float:
         """Seconds that an operation takes a rank that reads and writes these shares."""
@@ -145,6 +146,8 @@ class Ranks(Shares):
         if chosen == share:
             return 0.0
         if share == SUMMAND or not is_vtensor(value.type):
+            return float("inf")
+        if share.kind is Kind.PART and not self.divides(value, share.axis, share.blocks):
             return float("inf")
         sliced = _bytes(value) / _PASSED if share.kind is Kind.PART else 0.0
         if chosen == WHOLE or value in self._summed:
