@@ -25,6 +25,7 @@ from typing import Any
 from iree.compiler import ir
 from iree.compiler.tools.binaries import find_tool
 
+from .allocation import allocate_at_once
 from .analysis import stream_ir
 from .analysis.commands import Command, commands
 from .errors import PockError
@@ -99,7 +100,8 @@ class Request:
     cannot compile with either is compiled without. ``verify`` has IREE verify the program after each of its
     passes, so that it says what is wrong where it would fail without a word. ``callers`` says how
     many of each function's first arguments are read in the caller's memory, ``phases`` which functions a step
-    runs one after the other, and how often each of those that it runs side by side.
+    runs one after the other, and how often each of those that it runs side by side. ``queued`` is whether
+    memory is taken in the order of the device's queue.
     """
 
     text: str
@@ -112,6 +114,7 @@ class Request:
     verify: bool = False
     callers: Mapping[str, int] = field(default_factory=dict)
     phases: Sequence[Mapping[str, int]] = ({"step": 1},)
+    queued: bool = True
 
 
 Describe = Callable[[Facts], Mapping[str, Any]]
@@ -181,6 +184,8 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
                 facts = Facts(transient, source.copied, unaligned, tuple(done))
                 _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)
+                if not request.queued:
+                    allocate_at_once(module)
                 configured = _bytecode(module)
                 break
     progress("generating code with IREE")

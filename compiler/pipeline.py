@@ -312,6 +312,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         tuning_flags=chosen.tuning_flags(),
         callers=_callers(described, chosen),
         phases=_phases(options),
+        queued=not chosen.device.startswith("local-"),
     )
     generated = generate(request, lambda facts: _with_facts(described, facts, names), progress)
     copied = {names[i]: why for i, why in generated.facts.copied.items()}

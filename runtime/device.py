@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Moving arrays between NumPy and a device."""
 
-import ctypes
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -14,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DeviceError, reason
-
-#: Parameters of glibc's ``mallopt``, see malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 ALIGNMENT = 64
 """Bytes to which compiled kernels assume their buffers aligned, some programs' inputs apart."""
@@ -60,18 +55,6 @@ def overlaps(span: Span, others: Iterable[Span]) -> bool:
     return any(begin < other_end and other < end for other, other_end in others)
 
 
-def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed, large blocks too, instead of giving it back to the system.
-
-    ``local-task`` takes the memory of a call from the C library itself, whatever allocator the device has.
-    The setting is the process's. Only glibc has it; others keep their own ways.
-    """
-    with suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
 @cache
 def _open(uri: str, number: int) -> Any:
     """The device, opened once a process; ``number`` tells devices of one URI apart.
@@ -81,8 +64,6 @@ def _open(uri: str, number: int) -> Any:
     """
     if not uri.startswith("local-"):
         return rt.get_device(uri)
-    if uri.startswith("local-task"):
-        _keep_freed_memory()
     scheme, _, path = uri.partition("://")
     return rt.get_driver(scheme).create_device_by_uri(f"{scheme}://{path}", allocators=["caching"])
 

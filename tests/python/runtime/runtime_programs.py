@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from iree.compiler import ir
 from safetensors.numpy import save_file
+
+from pock.compiler.allocation import allocate_at_once
 
 BATCH, FEATURES, CLASSES, TRAINED = 8, 6, 3, 4
 """The classifier's sizes; input channels ``[0, TRAINED)`` of its weight are updated."""
@@ -317,8 +320,8 @@ def softmax_metadata(**changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
-def compile_mlir(text: str, path: Path, target: str = "cpu") -> Path:
-    """Compile with iree-compile into ``path``."""
+def compile_mlir(text: str, path: Path, target: str = "cpu", at_once: bool = False) -> Path:
+    """Compile with iree-compile into ``path``; ``at_once`` as pock has memory taken on the host."""
     source = path.with_suffix(".mlir")
     source.write_text(text)
     options = {
@@ -327,6 +330,18 @@ def compile_mlir(text: str, path: Path, target: str = "cpu") -> Path:
     }[target]
     if target == "cpu":
         options.append("--iree-llvmcpu-target-cpu=host")
+    if not at_once:
+        return iree_compile(source, path, options)
+    stream = iree_compile(source, path.with_suffix(".stream.mlir"), [*options, "--compile-to=stream"])
+    with ir.Context():
+        module = ir.Module.parse(stream.read_text())
+        assert allocate_at_once(module)
+        stream.write_text(str(module))
+    return iree_compile(stream, path, [*options, "--compile-from=stream"])
+
+
+def iree_compile(source: Path, path: Path, options: Sequence[str]) -> Path:
+    """Run iree-compile."""
     tool = Path(sysconfig.get_path("scripts")) / "iree-compile"
     done = subprocess.run([tool, source, *options, "-o", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -456,6 +471,7 @@ return %loss, %sum : {SCALAR}, {w}
 }}
 """,
         path,
+        at_once=True,
     )
 
 
