@@ -48,6 +48,19 @@ def test_a_batch_is_not_divided_where_weights_are_most_of_what_a_step_reads() ->
     ]
 
 
+def test_a_batch_is_not_divided_where_each_product_is_large() -> None:
+    tasks = [
+        TrainingTask(
+            nn.Sequential(*(nn.Linear(width, width) for _ in range(4))),
+            (torch.randn(16384, width),),
+            (torch.zeros(16384).long(),),
+            F.cross_entropy,
+        )
+        for width in (256, 1024)
+    ]
+    assert [worthwhile_division(trace(each), Scheme.full(), SGD(), 2).shards for each in tasks] == [2, 1]
+
+
 def test_a_table_that_rows_are_looked_up_in_is_not_read_whole() -> None:
     model = nn.Sequential(nn.Embedding(1000, 8), nn.Flatten(), nn.Linear(16, 4, bias=False))
     task = TrainingTask(model, (torch.zeros(4, 2).long(),), (torch.zeros(4).long(),), F.cross_entropy)
