@@ -7,21 +7,22 @@ f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one; other 
 
 | M x N x K | left | right | IREE's choice | here | NumPy |
 | --- | --- | --- | --- | --- | --- |
-| 1024 x 1536 x 384 | m, k | k, n | 11.79 | 7.71 | 7.24 |
-| 8192 x 256 x 64 | m, k | k, n | 2.20 | 1.83 | 2.06 |
-| 128 x 512 x 4608 | m, k | k, n | 17.07 | 4.29 | 4.34 |
-| 49 x 160 x 960 | m, k | k, n | 0.43 | 0.10 | 0.12 |
-| 784 x 40 x 240 | m, k | k, n | 0.18 | 0.11 | 0.12 |
-| 16 x 112 x 1280 | m, k | k, n | 0.06 | 0.03 | 0.05 |
-| 256 x 64 x 8192 | k, m | k, n | 7.81 | 2.17 | 2.06 |
-| 1536 x 384 x 1024 | k, m | k, n | 21.90 | 10.46 | 7.68 |
-| 96 x 16 x 32768 | k, m | k, n | 2.72 | 1.14 | 1.43 |
-| 1 x 1280 x 1000 | m, k | k, n | 0.35 | 0.20 | 0.17 |
-| 1 x 1000 x 1280 | m, k | n, k | 0.38 | 0.20 | 0.18 |
-| 8 x 1000 x 1280 | m, k | n, k | 0.42 | 0.27 | 0.73 |
+| 1024 x 1536 x 384 | m, k | k, n | 13.04 | 7.73 | 7.52 |
+| 8192 x 256 x 64 | m, k | k, n | 2.43 | 1.87 | 2.27 |
+| 128 x 512 x 4608 | m, k | k, n | 21.22 | 4.97 | 4.58 |
+| 49 x 160 x 960 | m, k | k, n | 0.45 | 0.12 | 0.13 |
+| 784 x 40 x 240 | m, k | k, n | 0.20 | 0.12 | 0.13 |
+| 16 x 112 x 1280 | m, k | k, n | 0.07 | 0.04 | 0.06 |
+| 256 x 64 x 8192 | k, m | k, n | 8.65 | 1.88 | 2.16 |
+| 1536 x 384 x 1024 | k, m | k, n | 28.94 | 9.44 | 8.13 |
+| 96 x 16 x 32768 | k, m | k, n | 3.01 | 1.25 | 1.52 |
+| 1 x 1280 x 1000 | m, k | k, n | 0.44 | 0.24 | 0.19 |
+| 1 x 1000 x 1280 | m, k | n, k | 0.44 | 0.25 | 0.20 |
+| 8 x 1000 x 1280 | m, k | n, k | 0.53 | 0.34 | 0.81 |
 
-What counts: sixteen vectors of the result stay in registers (IREE keeps eight); no rows of a tile are cut off
-at the end (then it takes three times as long), and columns that vectors leave over have code of their own;
+What counts: sixteen vectors of the result stay in registers, or 24 where there are 32 registers (IREE keeps
+eight); no rows of a tile are cut off at the end (then it takes three times as long): rows and columns that
+tiles leave over have code of their own;
 where rows of an operand lie far apart, a block of the reduction that fits the cache is finished for all tiles
 of a workgroup before the next; and all workers are busy until the end. IREE's runtime hands out eight
 workgroups at a time where there are eight or more for each worker, and else one: of 24, one of two workers
@@ -31,7 +32,7 @@ of rows, a matrix took 1.0 to 1.6 times as long to read.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import fmean
@@ -72,6 +73,16 @@ _ENOUGH_ROWS, _MOST_ROWS = 128, 192
 
 #: Rows of a tile of two vectors, and of narrower ones, in the order of what they gain.
 _TILE_ROWS, _NARROW_TILE_ROWS = (8, 7, 9, 10, 11, 6, 5, 4), (16, 14, 15, 12)
+
+#: Vectors side by side in the widest tile, its rows, and the least of a workgroup. Its sums fill 24 of the 32
+#: registers that AVX-512 has.
+_WIDE, _WIDE_ROWS, _LEAST_WIDE = 4, 6, 24
+
+#: How many times as long it takes as tiles of two vectors, also where rows of the left operand lie far apart.
+_WIDE_TIME, _WIDE_FAR_TIME = 0.95, 0.8
+
+#: Elements of a vector from which there are so many registers.
+_MANY_REGISTERS = 16
 
 #: Steps of a reduction that are unrolled.
 _UNROLLED = 4
@@ -142,12 +153,18 @@ def _balanced(spans: Iterable[int], size: int, workers: Sequence[int]) -> int:
 class _Columns:
     """How adjacent columns of a workgroup are computed: in tiles so wide, with ``rest`` columns left over.
 
-    ``time`` is how many times as long they take as in tiles of two vectors.
+    ``time`` is how many times as long they take as in tiles of two vectors. ``panels`` of ``tile`` columns
+    are computed together.
     """
 
     tile: int
     rest: int = 0
     time: float = 1
+    panels: int = 1
+
+    def wide(self, lanes: int) -> bool:
+        """Whether rows that tiles of ``_WIDE_ROWS`` leave over have code of their own."""
+        return self.tile * self.panels == _WIDE * lanes
 
 
 def _columns(span: int, lanes: int) -> _Columns | None:
@@ -168,7 +185,35 @@ def _columns(span: int, lanes: int) -> _Columns | None:
 
 def _tile_rows(rows: int, way: _Columns, lanes: int) -> int:
     """How many of ``rows`` a tile has."""
+    if way.wide(lanes):
+        return _WIDE_ROWS
     return _divisor(rows, _TILE_ROWS if way.tile > lanes else (*_NARROW_TILE_ROWS, *_TILE_ROWS))
+
+
+def _wide_columns(
+    columns: Mapping[int, _Columns], lanes: int, panels: Sequence[int], far: bool
+) -> dict[int, _Columns]:
+    """Those of ``columns`` that are computed faster in the widest tile, of one panel or of two of ``panels``.
+
+    The elements of the other operand are read for twice as many columns.
+    """
+    wide, time = _WIDE * lanes, _WIDE_FAR_TIME if far else _WIDE_TIME
+    if not panels:
+        return {span: _Columns(wide, time=time) for span in columns if span % wide == 0}
+    pair = _Columns(wide // 2, time=time, panels=2)
+    return {span: pair for span in columns if span == pair.tile and all(n % 2 == 0 for n in panels)}
+
+
+def _wide_rows(rows: int, most: int) -> Iterator[int]:
+    """How many of ``rows`` a workgroup may have, up to ``most``, for the widest tiles; the largest first."""
+    return (span for span in _multiples(rows, 1, most) if span >= _LEAST_WIDE)
+
+
+def _row_spans(rows: int, way: _Columns, lanes: int, most: int) -> Iterator[int]:
+    """Of how many of ``rows`` a workgroup may have, up to ``most``; the largest first."""
+    if way.wide(lanes):
+        return _wide_rows(rows, most)
+    return _multiples(rows, _tile_rows(rows, way, lanes), most)
 
 
 def _product(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | None:
@@ -213,6 +258,9 @@ def _product(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | Non
         most_m = max(_NARROW_TILE_ROWS)
     else:
         most_m = min(_KEPT // max(columns), 64 if panels else 128)
+    # Blocks of rows that lie near are as fast in tiles of two vectors.
+    if lanes >= _MANY_REGISTERS and (far or not blocked) and any(_wide_rows(sizes[m], most_m)):
+        columns |= _wide_columns(columns, lanes, [sizes[panel] for panel in panels], far and blocked)
     half = _HALF_FAR_ROWS if blocked and far else _HALF_ROWS
     half_columns = _HALF_ONCE if once else _HALF_COLUMNS
     if math.prod(sizes) < _SHARED:
@@ -220,34 +268,34 @@ def _product(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | Non
 
     def time(span: tuple[int, ...]) -> float:
         """What is least of the fastest span of rows, columns and panels."""
-        high, wide = min(span[0], _ENOUGH_ROWS), math.prod(span[1:])
+        high, wide, way = min(span[0], _ENOUGH_ROWS), math.prod(span[1:]), columns[span[1]]
+        rest = -span[0] % _WIDE_ROWS if way.wide(lanes) else 0
         parts = zip((sizes[d] for d in (m, n, *panels)), span, strict=True)
         workgroups = math.prod(-(-size // part) for size, part in parts) * math.prod(
             sizes[d] for d in output if d not in (m, n, *panels)
         )
-        each = (1 + half / high) * (1 + half_columns / wide) * columns[span[1]].time
+        each = (1 + half / high) * (1 + half_columns / wide) * (1 + rest / span[0] / 2) * way.time
         return each * _imbalance(workgroups, workers)
 
     spans = (
         (span_m, span_n, *span_panels)
         for span_n, way in columns.items()
         # More rows than are enough are only for the sake of balance.
-        for span_m in sorted(
-            _multiples(sizes[m], _tile_rows(sizes[m], way, lanes), most_m), key=_ENOUGH_ROWS.__lt__
-        )
-        for span_panels in product(*(_multiples(sizes[panel], 1, most_panels) for panel in panels))
+        for span_m in sorted(_row_spans(sizes[m], way, lanes, most_m), key=_ENOUGH_ROWS.__lt__)
+        for span_panels in product(*(_multiples(sizes[panel], way.panels, most_panels) for panel in panels))
     )
     span_m, span_n, *span_panels = min((span for span in spans if math.prod(span) <= most), key=time)
     way = columns[span_n]
     one = {d: 1 for d in output if d not in (m, n)}
-    tiles = {**one, m: _tile_rows(sizes[m], way, lanes), n: way.tile}
+    tiles = {**one, **dict.fromkeys(panels, way.panels), m: _tile_rows(sizes[m], way, lanes), n: way.tile}
     config = [
         ("distribution", {**one, m: span_m, n: span_n, **dict(zip(panels, span_panels, strict=True))}),
         ("cache_reduction", {k: block} if block > 1 else {}),
         ("vector_common_parallel", tiles),
         ("vector_reduction", {k: _UNROLLED if sizes[k] % _UNROLLED == 0 else 1}),
     ]
-    return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING, peeled=way.rest > 0)
+    peeled = way.rest > 0 or span_m % tiles[m] > 0
+    return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING, peeled)
 
 
 def _few_rows(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | None:

@@ -15,6 +15,8 @@ from iree.compiler import ir
 
 from pock.compiler import codegen
 from pock.compiler.codegen import Request, generate
+from pock.compiler.lowering import TO_LINALG
+from pock.compiler.passes.convert_to_linalg import ConvertToLinalg
 from pock.compiler.program import parameter_bytes
 from pock.compiler.tiling import Choose, _subscripts, configure
 from pock.targets import get_target
@@ -146,9 +148,46 @@ CASES = [
     product((14, 33), (33, 12)),
     product((16, 1024), (1024, 112)),
     product((32, 48), (48, 24), dtype=torch.float16),
+    product((40, 96), (96, 128)),  # the widest tile, and four rows that it leaves over
+    product((32, 40), (40, 64)),  # two rows
+    product((1024, 64), (1024, 128), "left"),
+    product((128, 512), (128, 512), "right"),  # two panels side by side
+    product((30, 48), (48, 64), dtype=torch.float16),
 ]
-TILED = {0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 24, 25, 26}
+TILED = {
+    0,
+    1,
+    2,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    13,
+    14,
+    15,
+    16,
+    18,
+    19,
+    20,
+    21,
+    22,
+    23,
+    24,
+    25,
+    26,
+    27,
+    28,
+    29,
+    30,
+    31,
+}
 """Cases whose loops a CPU with vectors of 64 bytes gets tile sizes for."""
+
+WITH_PANELS = (ConvertToLinalg(get_target("cpu").panel), *TO_LINALG)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +195,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> str:
     """All cases at the stream phase, for a machine with AVX-512, whichever this one is."""
     text = "module {\n" + "".join(case.function(f"case{i}") for i, case in enumerate(CASES)) + "}\n"
     flags = [*CPU[:2], "--iree-llvmcpu-target-cpu=x86-64-v4", "--compile-to=stream"]
-    return compile_module(lower(text), tmp_path_factory.mktemp("stream"), flags).read_text()
+    return compile_module(lower(text, WITH_PANELS), tmp_path_factory.mktemp("stream"), flags).read_text()
 
 
 def configured(stream: str, choose: Choose) -> tuple[int, str]:
@@ -213,7 +252,7 @@ def test_tiled_products_are_numpys(stream: str, tmp_path: Path, vector_bytes: in
         return tiling(nest, vector_bytes) if vector_bytes else None
 
     text = "module {\n" + "".join(case.function(f"case{i}") for i, case in enumerate(CASES)) + "}\n"
-    here = compile_module(lower(text), tmp_path, [*CPU, "--compile-to=stream"]).read_text()
+    here = compile_module(lower(text, WITH_PANELS), tmp_path, [*CPU, "--compile-to=stream"]).read_text()
     _, text = configured(here, choose)
     artifact = compile_module(text, tmp_path, [*CPU, "--compile-from=stream"])
     outputs = run(artifact, [(f"case{i}", [array(t) for t in case.inputs]) for i, case in enumerate(CASES)])

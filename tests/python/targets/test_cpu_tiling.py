@@ -59,12 +59,32 @@ def tiles(loops: LoopNest, vector_bytes: int = 64) -> dict[str, list[int]] | Non
 # -- which loops get which ---------------------------------------------------------------------
 
 
-def test_a_product_keeps_sixteen_vectors_of_the_result() -> None:
-    assert tiles(nest("m k, k n -> m n", m=1024, n=256, k=64)) == {
-        "distribution": [128, 256, 0],
-        "vector_common_parallel": [8, 32, 0],
+@pytest.mark.parametrize(
+    ("columns", "vector_bytes", "tile"),
+    [(256, 64, [6, 64, 0]), (224, 64, [8, 32, 0]), (256, 32, [8, 16, 0])],
+    ids=["24 of 32 registers", "columns that those do not divide", "16 registers"],
+)
+def test_a_product_keeps_as_much_of_the_result_as_there_are_registers(
+    columns: int, vector_bytes: int, tile: list[int]
+) -> None:
+    assert tiles(nest("m k, k n -> m n", m=1024, n=columns, k=64), vector_bytes) == {
+        "distribution": [128, columns, 0],
+        "vector_common_parallel": tile,
         "vector_reduction": [0, 0, 4],
     }
+
+
+@pytest.mark.parametrize(("rows", "peeled"), [(192, False), (128, True)])
+def test_rows_that_the_widest_tile_leaves_over_are_peeled(rows: int, peeled: bool) -> None:
+    found = tiling(nest("m k, k n -> m n", m=rows, n=256, k=64), 64, alone=True)
+    assert found is not None and levels(found)["vector_common_parallel"] == [6, 64, 0]
+    assert (levels(found)["distribution"][0] % 6 > 0) == found.peeled == peeled
+
+
+@pytest.mark.parametrize("rows", [16, 8 * 197])
+def test_few_rows_and_those_that_no_workgroup_divides_have_no_widest_tile(rows: int) -> None:
+    found = tiles(nest("m k, k n -> m n", m=rows, n=256, k=64))
+    assert found is not None and found["vector_common_parallel"] == [8, 32, 0]
 
 
 def test_a_reduction_over_a_large_operand_is_blocked_and_the_workgroups_tile_bounded() -> None:
@@ -79,22 +99,33 @@ def test_a_reduction_over_a_large_operand_is_blocked_and_the_workgroups_tile_bou
 def test_a_long_reduction_of_what_stays_in_the_cache_is_not_blocked() -> None:
     found = tiles(nest("m k, k n -> m n", m=1024, n=384, k=1536))
     assert found is not None and "cache_reduction" not in found
-    assert found["distribution"] == [128, 32, 0]
+    assert found["distribution"] == [64, 64, 0]
 
 
 def test_two_panels_are_read_from_beginning_to_end() -> None:
     assert tiles(nest("m k, p k l -> m p l", m=1024, p=48, l=32, k=1024)) == {
         "distribution": [128, 2, 32, 0],
+        "vector_common_parallel": [6, 2, 32, 0],
+        "vector_reduction": [0, 0, 0, 4],
+    }
+
+
+def test_panels_of_which_there_is_an_odd_number_are_read_one_by_one() -> None:
+    assert tiles(nest("m k, p k l -> m p l", m=1024, p=125, l=32, k=512)) == {
+        "distribution": [128, 1, 32, 0],
         "vector_common_parallel": [8, 1, 32, 0],
         "vector_reduction": [0, 0, 0, 4],
     }
 
 
-def test_three_panels_are_read_block_by_block_where_rows_on_the_left_are_far() -> None:
-    assert tiles(nest("k m, p k l -> m p l", m=64, p=18, l=32, k=8192)) == {
-        "distribution": [64, 3, 32, 0],
+@pytest.mark.parametrize(("panels", "span", "tile"), [(18, 2, [6, 2, 32, 0]), (15, 1, [8, 1, 32, 0])])
+def test_panels_are_read_block_by_block_where_rows_on_the_left_are_far(
+    panels: int, span: int, tile: list[int]
+) -> None:
+    assert tiles(nest("k m, p k l -> m p l", m=64, p=panels, l=32, k=8192)) == {
+        "distribution": [64, span, 32, 0],
         "cache_reduction": [0, 0, 0, 64],
-        "vector_common_parallel": [8, 1, 32, 0],
+        "vector_common_parallel": tile,
         "vector_reduction": [0, 0, 0, 4],
     }
 
@@ -350,7 +381,7 @@ def test_a_worker_alone_is_not_given_more_workgroups_for_balance() -> None:
 
 
 def test_more_rows_than_enough_are_taken_for_the_sake_of_balance_only() -> None:
-    for m, rows in ((1536, 128), (1408, 176), (4224, 176), (640, 160)):
+    for m, rows in ((1024, 128), (1408, 176), (4224, 132), (640, 160)):
         found = tiles(nest("m k, p k l -> m p l", m=m, p=16, l=32, k=256))
         assert found is not None and found["distribution"] == [rows, 2, 32, 0], m
 
