@@ -93,6 +93,13 @@ _ROW_SUMS = 16
 #: Rows for which reading the other matrix takes longer than multiplying by it.
 _FEW = 16
 
+#: Vectors of the longest row that is added up at once, and elements of the parts of longer ones. Parts that
+#: are powers of two take as long as if they were added up one element after the other.
+_LONGEST_ROW, _ROW_PARTS = 64, (160, 96, 48)
+
+#: Rows of a panel that are copied at once, and all of a workgroup.
+_COPIED_ROWS, _COPIED_SPAN = 4, 256
+
 
 def tiling(nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | None:
     """How to generate code for ``nest`` with vectors of ``vector_bytes``, or None to leave it to IREE.
@@ -101,7 +108,7 @@ def tiling(nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | N
     """
     lanes, workers = max(vector_bytes // 4, 4), (1,) if alone else _WORKERS
     if not nest.reductions:
-        return _transposing(nest, lanes)
+        return _transposing(nest, lanes) or _packing(nest, lanes)
     if nest.more:
         return _weight_update(nest, lanes)
     return (
@@ -109,6 +116,7 @@ def tiling(nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | N
         or _few_rows(nest, lanes, workers)
         or _convolution(nest, lanes, workers)
         or _column_sums(nest, lanes)
+        or _row_sums(nest, lanes)
     )
 
 
@@ -435,6 +443,45 @@ def _column_sums(nest: LoopNest, lanes: int) -> Tiling | None:
         ("vector_reduction", dict.fromkeys(nest.reductions, 1)),
     ]
     return Tiling(_lowering_config(config, range(len(nest.sizes))), _DOUBLE_TILING)
+
+
+def _row_sums(nest: LoopNest, lanes: int) -> Tiling | None:
+    """Sums over the elements of a row, which are adjacent."""
+    output, (k, *more) = plain(nest.output), nest.reductions
+    inputs = [plain(subscripts) for subscripts in nest.inputs]
+    if not output or more or any(loops is None for loops in inputs):
+        return None
+    if any(loops != (*output, k) for loops in inputs if loops and k in loops):
+        return None
+    size = nest.sizes[k]
+    part = size if size <= _LONGEST_ROW * lanes and size % lanes == 0 else _divisor(size, _ROW_PARTS)
+    if part == 1:
+        return None
+    one = dict.fromkeys(output, 1)
+    config = [
+        ("distribution", {**one, output[-1]: _largest(nest.sizes[output[-1]], 1, 32)}),
+        ("vector_common_parallel", one),
+        ("vector_reduction", {k: part}),
+    ]
+    return Tiling(_lowering_config(config, range(len(nest.sizes))), _DOUBLE_TILING)
+
+
+def _packing(nest: LoopNest, lanes: int) -> Tiling | None:
+    """Copies of a matrix into panels, a few rows of a panel at once."""
+    output = plain(nest.output)
+    inputs = [plain(subscripts) for subscripts in nest.inputs]
+    if output is None or len(output) != 3 or len(inputs) != 1 or nest.more:
+        return None
+    panel, row, column = output
+    sizes = nest.sizes
+    if inputs[0] != (row, panel, column) or sizes[column] != 2 * lanes or sizes[row] % _COPIED_ROWS:
+        return None
+    span = _largest(sizes[row], _COPIED_ROWS, _COPIED_SPAN)
+    config = [
+        ("distribution", {panel: 1, row: span, column: sizes[column]}),
+        ("vector_common_parallel", {panel: 1, row: _COPIED_ROWS, column: sizes[column]}),
+    ]
+    return Tiling(_lowering_config(config, range(3)), _DOUBLE_TILING)
 
 
 def _lowering_config(levels: list[tuple[str, dict[int, int]]], loops: range) -> str:

@@ -109,8 +109,12 @@ def product(
 
 def column_sums(*shape: int) -> Case:
     """The gradient of a bias."""
+    return sums(shape, list(range(len(shape) - 1)))
+
+
+def sums(shape: Sequence[int], dims: list[int]) -> Case:
     x = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
-    case, dims = Case([x], note=f"column sums of {shape}"), list(range(len(shape) - 1))
+    case = Case([x], note=f"sums of {tuple(shape)} over {dims}")
     result = x.double().sum(dims).float()
     text = (
         f"torch.aten.sum.dim_IntList %a0, {case.ints(dims)}, {case.bool(False)}, {case.none()} : "
@@ -153,38 +157,11 @@ CASES = [
     product((1024, 64), (1024, 128), "left"),
     product((128, 512), (128, 512), "right"),  # two panels side by side
     product((30, 48), (48, 64), dtype=torch.float16),
+    product((128, 1024), (1024, 512)),  # copied into panels
+    sums((96, 512), [1]),  # whole rows
+    sums((33, 4000), [1]),  # and parts of rows
 ]
-TILED = {
-    0,
-    1,
-    2,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    13,
-    14,
-    15,
-    16,
-    18,
-    19,
-    20,
-    21,
-    22,
-    23,
-    24,
-    25,
-    26,
-    27,
-    28,
-    29,
-    30,
-    31,
-}
+TILED = set(range(len(CASES))) - {3, 12, 17}
 """Cases whose loops a CPU with vectors of 64 bytes gets tile sizes for."""
 
 WITH_PANELS = (ConvertToLinalg(get_target("cpu").panel), *TO_LINALG)
@@ -210,7 +187,8 @@ def test_dispatches_carry_tile_sizes(stream: str) -> None:
     for part in text.split("stream.executable private @case")[1:]:
         if "compilation_info" in part:
             tiled.add(int(part.split("_")[0]))
-    assert tiled == TILED and count == len(TILED)
+    # One is copied into panels first.
+    assert tiled == TILED and count == len(TILED) + 1
     assert "cache_reduction = [0, 0, 64]" in text and "enable_loop_peeling" in text
 
 

@@ -228,7 +228,9 @@ def test_a_few_rows_times_a_transposed_matrix_are_multiplied_by_squares_of_it(ro
         nest("m k, k n -> m n", m=64, n=5, k=64),  # less than half a vector
         nest("m k l, k l n -> m n", m=64, n=64, k=8, l=8),
         nest("m*2+k, k n -> m n", m=64, n=64, k=64),  # a convolution
-        nest("m n -> m", multiplies=False, m=64, n=64),  # sums of rows
+        nest("m n -> m", multiplies=False, m=64, n=60),  # sums of rows of odd vectors
+        nest("m n -> m", multiplies=False, m=64, n=2048),  # too long, and a power of two
+        nest("m p l -> p m l", multiplies=False, m=64, p=4, l=48),  # panels of another width
         nest("m n -> m n", multiplies=False, m=64, n=64),
         nest("m n, k -> n", multiplies=False, m=64, n=64, k=3),
         nest("m n -> n", multiplies=False, m=64, n=53),
@@ -237,6 +239,23 @@ def test_a_few_rows_times_a_transposed_matrix_are_multiplied_by_squares_of_it(ro
 )
 def test_other_loops_are_left_to_iree(loops: LoopNest) -> None:
     assert tiling(loops, 64) is None
+
+
+@pytest.mark.parametrize(("columns", "part"), [(512, 512), (48, 48), (4000, 160), (1536, 96)])
+def test_sums_of_rows_take_whole_rows_or_parts_that_are_no_power_of_two(columns: int, part: int) -> None:
+    for inputs in ("m n", "m n, m n", "m n, m"):
+        assert tiles(nest(f"{inputs} -> m", multiplies=False, m=1024, n=columns)) == {
+            "distribution": [32, 0],
+            "vector_common_parallel": [1, 0],
+            "vector_reduction": [0, part],
+        }
+
+
+def test_copies_into_panels_take_a_few_rows_of_a_panel_at_once() -> None:
+    assert tiles(nest("m p l -> p m l", multiplies=False, m=1024, p=44, l=32)) == {
+        "distribution": [256, 1, 32],
+        "vector_common_parallel": [4, 1, 32],
+    }
 
 
 def test_sums_of_columns_keep_eight_vectors() -> None:
@@ -444,17 +463,20 @@ def test_tiles_divide_the_loops_and_each_other(loops: LoopNest, lanes: int) -> N
     if tiled is None:
         return
     found = levels(tiled)
-    # Rows of a product may end within a tile.
-    cut = {loops.output[-1][0][0]} if loops.multiplies else set()
+    across = found["vector_common_parallel"]
+    # Columns of a product may end within a tile, and rows of one within the widest.
+    column = loops.output[-1][0][0]
+    cut = {d for d, tile in enumerate(across) if d == column or tile == 6} if loops.multiplies else set()
     for level in found.values():
         assert len(level) == len(loops.sizes)
         pairs = enumerate(zip(loops.sizes, level, strict=True))
         assert all(size % tile == 0 for d, (size, tile) in pairs if tile and d not in cut)
-    across = found["vector_common_parallel"]
-    for whole, part, parallel in zip(found["distribution"], across, loops.parallel, strict=True):
+    for d, (whole, part) in enumerate(zip(found["distribution"], across, strict=True)):
+        parallel = loops.parallel[d]
         assert (whole > 0) == (part > 0) == parallel
-        # What is left over and has code of its own is one vector.
-        assert not parallel or whole % part == 0 or (tiled.peeled and (whole % part).bit_count() == 1)
+        if parallel and whole % part:
+            # What is left over has code of its own; of columns it is one vector.
+            assert tiled.peeled and (d != column or (whole % part).bit_count() == 1)
     blocks = found.get("cache_reduction", list(loops.sizes))
     for block, step, parallel in zip(blocks, found["vector_reduction"], loops.parallel, strict=True):
         assert (step > 0) == (not parallel)
