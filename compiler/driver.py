@@ -77,7 +77,7 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
     _choice("--parameters", request.parameters, PARAMETERS)
     scheme, optimizer = load_scheme(request.scheme), parse_optimizer(request.optimizer)
     target = target_of(request)
-    if request.cores > 1 and not target.device.startswith("local-"):
+    if request.cores > 1 and not target.is_local:
         raise UsageError(f"--cores is for CPUs, and the target is '{target}'")
     _check_output(request)
     # Standard output is for the result: the user's code may print.

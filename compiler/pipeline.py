@@ -219,7 +219,7 @@ def compile_program(
         scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress, shards,
         ranks,
     )  # fmt: skip
-    if max(shards, ranks) > 1 and not options.target.device.startswith("local-"):
+    if max(shards, ranks) > 1 and not options.target.is_local:
         what = "shards" if shards > 1 else "ranks"
         raise UsageError(f"target '{options.target}' has no cores to divide a step among; leave out {what}")
     if ranks > 1 and options.optimizer.clip_grad_norm is not None:
@@ -312,7 +312,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         tuning_flags=chosen.tuning_flags(),
         callers=_callers(described, chosen),
         phases=_phases(options),
-        queued=not chosen.device.startswith("local-"),
+        queued=not chosen.is_local,
     )
     generated = generate(request, lambda facts: _with_facts(described, facts, names), progress)
     copied = {names[i]: why for i, why in generated.facts.copied.items()}
@@ -408,7 +408,7 @@ def _state_arguments(described: Mapping[str, Any]) -> dict[int, str]:
 
 def _callers(described: Mapping[str, Any], target: Target) -> dict[str, int]:
     """How many arguments of each function are arrays that the target reads in the caller's memory."""
-    if not target.device.startswith("local-"):
+    if not target.is_local:
         return {}
     inputs, targets = len(described["inputs"]), len(described["targets"])
     callers = {"evaluate": inputs + targets, "predict": inputs}

@@ -33,6 +33,11 @@ class Target(ABC):
         return False
 
     @property
+    def is_local(self) -> bool:
+        """Whether programs run on the cores and in the memory of the process that loads them."""
+        return self.device.startswith("local-")
+
+    @property
     def storage_bits(self) -> int:
         """The width of the narrowest integers that programs of the target load and store."""
         return 8
