@@ -25,7 +25,7 @@ from pock.compiler import (
 )
 from pock.compiler.opt import run_pipeline
 from pock.compiler.pipeline import divided, masked, pruned
-from pock.compiler.sharding import weights_and_activations
+from pock.compiler.sharding import products_of, weights_and_activations
 from pock.runtime import Trainer
 
 from .machine import processors
@@ -66,8 +66,8 @@ def milliseconds(
 
 def main() -> None:
     """Print the table."""
-    print("| workload | scheme | weights / activations | shared, ms | divided, ms | chosen |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| workload | scheme | weights / activations | KB by product | shared, ms | divided, ms | chosen |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, kind in CASES:
         workload = WORKLOADS[name]
         built = workload.build(_BATCH)
@@ -83,7 +83,9 @@ def main() -> None:
         chosen = (
             "divided" if worthwhile_division(program, scheme, SGD(), processors()).shards > 1 else "shared"
         )
-        print(f"| {name} | {kind} | {weights / activations:.2f} | {cells} | {chosen} |", flush=True)
+        each = weights / products_of(module) / 1e3
+        row = f"| {name} | {kind} | {weights / activations:.2f} | {each:.0f} | {cells} | {chosen} |"
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

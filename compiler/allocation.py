@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Taking a call's memory from the device's allocator, not from its queue.
 
-On the host the memory of a queue that needs more than 64 MB is fresh from the C library each time, which
-zeroes it: 40 ms of a step that needs 374 MB. The allocator keeps what a call has given back for the next.
+On the host a queue that is asked for more than 64 MB has it from the C library each time, which zeroes all of
+it. The allocator keeps what a call has given back for the next.
 """
 
 from typing import Any

@@ -22,13 +22,12 @@ f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one; other 
 
 What counts: sixteen vectors of the result stay in registers, or 24 where there are 32 registers (IREE keeps
 eight); no rows of a tile are cut off at the end (then it takes three times as long): rows and columns that
-tiles leave over have code of their own;
-where rows of an operand lie far apart, a block of the reduction that fits the cache is finished for all tiles
-of a workgroup before the next; and all workers are busy until the end. IREE's runtime hands out eight
-workgroups at a time where there are eight or more for each worker, and else one: of 24, one of two workers
-gets 16 and the other 8. So where a loop is cut into workgroups, what that costs is weighed against what
-narrow workgroups cost, which read operands again and again. Sums over rows are cut for one worker: in halves
-of rows, a matrix took 1.0 to 1.6 times as long to read.
+tiles leave over have code of their own; where rows of an operand lie far apart, a block of the reduction that
+fits the cache is finished for all tiles of a workgroup before the next; and all workers are busy until the
+end. IREE's runtime hands out eight workgroups at a time where there are eight or more for each worker, and
+else one: of 24, one of two workers gets 16 and the other 8. So where a loop is cut into workgroups, what that
+costs is weighed against what narrow workgroups cost, which read operands again and again. Sums over rows are
+cut for one worker: in halves of rows, a matrix took 1.0 to 1.6 times as long to read.
 """
 
 import math

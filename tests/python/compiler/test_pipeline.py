@@ -543,6 +543,22 @@ def test_only_what_is_read_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
 _SAVED_BITS = re.compile(r"compute_barrier\.start.*xi1>")
 
 
+@pytest.mark.parametrize(("target", "queued"), [("cpu", False), ("vulkan:adreno", True)])
+def test_memory_is_taken_in_the_order_of_a_queue_but_on_the_host(
+    monkeypatch: pytest.MonkeyPatch, target: str, queued: bool
+) -> None:
+    given: list[bool] = []
+
+    def stop(request: codegen.Request, *_: object) -> None:
+        given.append(request.queued)
+        raise CodegenError("stopped")
+
+    monkeypatch.setattr(pipeline, "generate", stop)
+    with pytest.raises(CodegenError, match="stopped"):
+        compile_program(traced("conv"), target=target)
+    assert set(given) == {queued}
+
+
 def test_bits_are_not_saved_where_iree_rejects_that(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = []
 
