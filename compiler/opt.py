@@ -9,7 +9,7 @@ pock's registry knows run here, everything else goes to MLIR's pass manager.
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -180,15 +180,18 @@ def verify(module: ir.Module, after: str | None = None) -> None:
         )
 
 
-def run_stage(module: ir.Module, stage: Stage) -> None:
-    """Run one stage and check what it leaves behind."""
+def _name(stage: Stage) -> str:
+    return stage.name if isinstance(stage, Pass) else stage
+
+
+def run_stage(module: ir.Module, stage: Stage, check: bool = True) -> None:
+    """Run one stage and, with ``check``, verify what it leaves behind."""
     if isinstance(stage, Pass):
-        name = stage.name
         _apply(stage, module)
     else:
-        name = stage
-        run_mlir_passes(module, f"builtin.module({stage})")
-    verify(module, name)
+        run_mlir_passes(module, f"builtin.module({stage})", check)
+    if check:
+        verify(module, _name(stage))
 
 
 def _apply(stage: Pass, module: ir.Module) -> None:
@@ -219,9 +222,13 @@ def _pass_manager(pipeline: str, context: ir.Context) -> PassManager:
         raise UsageError(f"cannot use the pass pipeline '{pipeline}': {reason}") from None
 
 
-def run_mlir_passes(module: ir.Module, pipeline: str) -> None:
-    """Run passes of MLIR's or torch-mlir's own; raises ``UsageError`` or ``PassFailure``."""
+def run_mlir_passes(module: ir.Module, pipeline: str, check: bool = True) -> None:
+    """Run passes of MLIR's or torch-mlir's own; raises ``UsageError`` or ``PassFailure``.
+
+    With ``check``, MLIR verifies the program after each.
+    """
     manager = _pass_manager(pipeline, module.context)
+    manager.enable_verifier(check)
     try:
         manager.run(module.operation)
     except ir.MLIRError as error:
@@ -232,16 +239,15 @@ def run_pipeline(
     module: ir.Module,
     stages: Sequence[Stage],
     printing: Printing | None = None,
-    progress: Callable[[str], None] | None = None,
+    verify_each: bool = True,
 ) -> None:
-    """Run ``stages`` in order; ``progress`` is told each stage's name before it runs."""
+    """Run ``stages`` in order. The program is verified after each, or after the last only."""
     for stage in stages:
-        name = stage.name if isinstance(stage, Pass) else stage
-        if progress is not None:
-            progress(name)
-        run_stage(module, stage)
+        run_stage(module, stage, verify_each)
         if printing is not None:
-            printing.after(name, module)
+            printing.after(_name(stage), module)
+    if stages and not verify_each:
+        verify(module, ", ".join(map(_name, stages)))
 
 
 #: Deeper brackets than any program has; MLIR's recursive parser overflows its stack from about 5,000.

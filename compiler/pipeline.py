@@ -256,15 +256,15 @@ def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> lis
     """The program, or those of the ranks, before they are lowered; ``bits`` is whether bits may be saved."""
     module = program.copy_module()
     options.progress("applying the scheme")
-    run_pipeline(module, masked(options.scheme))
+    run_pipeline(module, masked(options.scheme), verify_each=False)
     options.progress("pruning the backward pass")
-    run_pipeline(module, pruned())
+    run_pipeline(module, pruned(), verify_each=False)
     modules = [module, *(copied(module) for _ in range(1, options.ranks))]
     for rank, each in enumerate(modules):
-        run_pipeline(each, divided(options.shards, options.ranks, rank))
+        run_pipeline(each, divided(options.shards, options.ranks, rank), verify_each=False)
     options.progress("expanding the optimizer")
     for each in modules:
-        run_pipeline(each, trained(options.optimizer, bits))
+        run_pipeline(each, trained(options.optimizer, bits), verify_each=False)
     return modules
 
 
@@ -291,7 +291,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     progress("lowering to linalg")
     for each in modules:
         lowered(each, chosen)
-        run_pipeline(each, storable(chosen))
+        run_pipeline(each, storable(chosen), verify_each=False)
     if options.ranks > 1:
         described["ranks"]["exchange"] = exchange_bytes(module)
         merge(modules, parts)

@@ -87,7 +87,7 @@ def worthwhile_division(
 
 def _pruned(program: TrainingProgram, scheme: Scheme) -> ir.Module:
     module = program.copy_module()
-    run_pipeline(module, [*masked(scheme), *pruned()])
+    run_pipeline(module, [*masked(scheme), *pruned()], verify_each=False)
     return module
 
 

@@ -8,7 +8,6 @@ canonical, is the interface.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from torch_mlir import ir
 
@@ -25,29 +24,46 @@ class NotAStaticTensor(TypeError):
     """The value is no ``!torch.vtensor`` with a static shape and an element type."""
 
 
-@lru_cache(maxsize=4096)
-def _parse(text: str) -> tuple[tuple[int, ...], str]:
-    match = _VTENSOR.fullmatch(text)
-    if match is None or "?" in match[1]:
-        raise NotAStaticTensor(f"expected a static !torch.vtensor, got {text}")
-    dims = tuple(int(d) for d in match[1].split(",")) if match[1] else ()
-    return dims, match[2]
+_known: dict[ir.Type, tuple[tuple[int, ...], str] | None] = {}
+"""Shape and element type of what types have been read, None of what is no static tensor."""
+
+
+def forget() -> None:
+    """Let go of the contexts of types that have been read."""
+    _known.clear()
+
+
+def _read(type_: ir.Type) -> tuple[tuple[int, ...], str] | None:
+    if type_ not in _known:
+        # Printing a type takes twenty times as long as finding it.
+        match = _VTENSOR.fullmatch(str(type_))
+        if match is None or "?" in match[1]:
+            _known[type_] = None
+        else:
+            _known[type_] = tuple(int(d) for d in match[1].split(",") if d), match[2]
+    return _known[type_]
+
+
+def _tensor(type_: ir.Type) -> tuple[tuple[int, ...], str]:
+    read = _read(type_)
+    if read is None:
+        raise NotAStaticTensor(f"expected a static !torch.vtensor, got {type_}")
+    return read
 
 
 def is_vtensor(type_: ir.Type) -> bool:
     """Whether ``type_`` is a ``!torch.vtensor`` with static shape and known element type."""
-    match = _VTENSOR.fullmatch(str(type_))
-    return match is not None and "?" not in match[1]
+    return _read(type_) is not None
 
 
 def shape_of(type_: ir.Type) -> tuple[int, ...]:
     """The shape of a static ``!torch.vtensor``; raises ``NotAStaticTensor`` for anything else."""
-    return _parse(str(type_))[0]
+    return _tensor(type_)[0]
 
 
 def element_of(type_: ir.Type) -> str:
     """The element type of a ``!torch.vtensor`` as torch spells it: ``f32``, ``si64``, ``i1``, …"""
-    return _parse(str(type_))[1]
+    return _tensor(type_)[1]
 
 
 def vtensor(shape: Sequence[int], element: str, context: ir.Context | None = None) -> ir.Type:
@@ -58,7 +74,7 @@ def vtensor(shape: Sequence[int], element: str, context: ir.Context | None = Non
 
 def builtin_tensor(type_: ir.Type) -> ir.RankedTensorType:
     """The ranked tensor that holds a ``!torch.vtensor``'s value (integers become signless)."""
-    shape, element = _parse(str(type_))
+    shape, element = _tensor(type_)
     dims = "".join(f"{d}x" for d in shape)
     text = f"tensor<{dims}{BUILTIN_ELEMENT.get(element, element)}>"
     return ir.RankedTensorType(ir.Type.parse(text, context=type_.context))

@@ -3,12 +3,15 @@
 """The dialect itself, loading it into a context, and the traits that its operations share."""
 
 import sys
+from types import ModuleType
 from typing import Any
 
 from torch_mlir import ir
 from torch_mlir.dialects import ext
 from torch_mlir.dialects import torch as torch_d
 from torch_mlir.passmanager import PassManager
+
+from .. import types
 
 
 class SparseBP(ext.Dialect, name="sparsebp"):  # type: ignore[call-arg]
@@ -41,6 +44,18 @@ class WritesState:
         WritesState._Effects.attach(op_name)
 
 
+_UNKNOWN = ("flow", "hal", "iree_tensor_ext", "torch_c", "util")
+"""Dialects of which a program holds operations that the bindings have no classes for."""
+
+
+def _name_modules() -> None:
+    """Give the bindings the modules that they look for whenever they meet an operation of a dialect."""
+    prefix = "torch_mlir.dialects"
+    sys.modules.setdefault(f"{prefix}.sparsebp", sys.modules[__name__])
+    for name in _UNKNOWN:
+        sys.modules.setdefault(f"{prefix}.{name}", ModuleType(f"{prefix}.{name}"))
+
+
 def load(ctx: ir.Context) -> None:
     """Load ``sparsebp``, ``torch`` and ``torch_c`` into ``ctx``; a second call does nothing.
 
@@ -53,8 +68,7 @@ def load(ctx: ir.Context) -> None:
     # interpreter lock that the thread in PassManager.run holds.
     ctx.enable_multithreading(False)
     torch_d.register_dialect(ctx)
-    # The bindings look for a module of this name whenever they meet an operation of the dialect.
-    sys.modules.setdefault("torch_mlir.dialects.sparsebp", sys.modules[__name__])
+    _name_modules()
     with ctx, ir.Location.unknown():
         pipeline = "builtin.module(func.func(convert-torch-to-tmtensor),torch-func-backend-type-conversion)"
         PassManager.parse(pipeline).run(ir.Module.create().operation)
@@ -67,6 +81,7 @@ def context() -> ir.Context:
     Unregistered operations are allowed: after ``sparsebp-materialize-state`` a program holds
     ``util`` operations of IREE, which these bindings do not know.
     """
+    types.forget()
     ctx = ir.Context()
     ctx.allow_unregistered_dialects = True
     load(ctx)

@@ -293,7 +293,9 @@ def test_a_failure_that_no_operation_has_alone_is_one_line(monkeypatch: pytest.M
     monkeypatch.setattr(
         lowering,
         "run_pipeline",
-        lambda module, stages: fail() if stages is lowering.TO_LINALG else run(module, stages),
+        lambda module, stages, **how: (
+            fail() if stages is lowering.TO_LINALG else run(module, stages, **how)
+        ),
     )
     with pytest.raises(LoweringError) as error:
         emit(traced("mlp"), Emit.LINALG, Scheme.none(), SGD())
