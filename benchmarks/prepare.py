@@ -76,7 +76,7 @@ def compile_(
 
     A step is divided among ``cores`` where that pays.
     """
-    from pock.compiler import Scheme, TrainingProgram, compile_program, worthwhile_division
+    from pock.compiler import Scheme, TrainingProgram, compile_program
     from pock.compiler.optimizers import parse_optimizer
 
     from .peers.pock import PROGRAM
@@ -85,8 +85,7 @@ def compile_(
     chosen = Scheme.last_layer(*patterns)
     began = time.perf_counter()
     with_ = parse_optimizer(optimizer)
-    shards, ranks = worthwhile_division(program, chosen, with_, cores)
-    artifact = compile_program(program, chosen, with_, shards=shards, ranks=ranks)
+    artifact = compile_program(program, chosen, with_, cores=cores)
     seconds = time.perf_counter() - began
     path = folder / scheme / PROGRAM
     artifact.save(path)

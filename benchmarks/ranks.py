@@ -9,7 +9,8 @@ both are loaded in one process, which takes turns with them. Times are medians o
 from pock.compiler import SGD, Division, Scheme, TrainingTask, trace, worthwhile_division
 from pock.compiler.analysis.ranks import estimate
 from pock.compiler.opt import run_pipeline
-from pock.compiler.pipeline import divided, masked, pruned
+from pock.compiler.sharding import divided
+from pock.compiler.stages import masked, pruned
 from pock.compiler.torch_ir import step_of
 
 from .machine import processors
@@ -40,10 +41,10 @@ def main() -> None:
         names = workload.trained(kind, [name for name, _ in built.model.named_parameters()])
         scheme = Scheme.last_layer(*names)
         program = trace(TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss))
-        whole, own = program.copy_module(), program.copy_module()
-        run_pipeline(whole, [*masked(scheme), *pruned()])
-        run_pipeline(own, [*masked(scheme), *pruned(), *divided(ranks=processors())])
-        alone, shared = estimate(step_of(whole)), estimate(step_of(own))
+        module = program.copy_module()
+        run_pipeline(module, [*masked(scheme), *pruned()])
+        alone = estimate(step_of(module))
+        shared = estimate(step_of(divided(module, Division(ranks=processors()))[0]))
         batch = (built.inputs.numpy(), built.targets.numpy())
         times = milliseconds(program, scheme, batch, [Division(), Division(ranks=processors())])
         cells = [

@@ -24,8 +24,8 @@ from pock.compiler import (
     worthwhile_division,
 )
 from pock.compiler.opt import run_pipeline
-from pock.compiler.pipeline import divided, masked, pruned
-from pock.compiler.sharding import products_of, weights_and_activations
+from pock.compiler.sharding import divided, products_of, weights_and_activations
+from pock.compiler.stages import masked, pruned
 from pock.runtime import Trainer
 
 from .machine import processors
@@ -75,7 +75,8 @@ def main() -> None:
         scheme = Scheme.last_layer(*names)
         program = trace(TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss))
         module = program.copy_module()
-        run_pipeline(module, [*masked(scheme), *pruned(), *divided(processors())])
+        run_pipeline(module, [*masked(scheme), *pruned()])
+        divided(module, Division(shards=processors()))
         weights, activations = weights_and_activations(module, processors())
         batch = (built.inputs.numpy(), built.targets.numpy())
         times = milliseconds(program, scheme, batch, [Division(), Division(shards=processors())])

@@ -70,7 +70,6 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
     """Run a request; raises ``PockError`` for the user's mistakes. ``progress`` is told each phase."""
     from .optimizers import parse_optimizer
     from .pipeline import PARAMETERS, Emit, compile_program, emit
-    from .sharding import worthwhile_division
 
     # What can be wrong in a word is found before the model is traced.
     _choice("--emit", request.emit, [*(str(stage) for stage in Emit), PROGRAM])
@@ -88,10 +87,9 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
         progress("writing")
         program.save(request.output)
         return Result(files)
-    division = worthwhile_division(program, scheme, optimizer, request.cores)
     if request.emit != Emit.VMFB:
         progress(f"running passes up to '{request.emit}'")
-        text = emit(program, Emit(request.emit), scheme, optimizer, target, *division)
+        text = emit(program, Emit(request.emit), scheme, optimizer, target, cores=request.cores)
         write_bytes(request.output, text.encode())
         return Result(files)
     artifact = compile_program(
@@ -102,8 +100,7 @@ def compile_task(request: Request, progress: Progress = lambda _: None) -> Resul
         request.parameters,
         request.output,
         progress=progress,
-        shards=division.shards,
-        ranks=division.ranks,
+        cores=request.cores,
     )
     progress("writing")
     return Result(tuple(artifact.save(request.output)), artifact, coverage(program, artifact))

@@ -62,9 +62,7 @@ def lower(module: ir.Module, panel: int = 0, scheduler: str = "") -> None:
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
-    run_pipeline(
-        module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg(panel)], verify_each=False
-    )
+    run_pipeline(module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg(panel)], verify_each=False)
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:

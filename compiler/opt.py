@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -195,18 +196,24 @@ def run_stage(module: ir.Module, stage: Stage, check: bool = True) -> None:
 
 
 def _apply(stage: Pass, module: ir.Module) -> None:
+    with blaming(stage.name), module.context, ir.Location.unknown():
+        stage.apply(module)
+
+
+@contextmanager
+def blaming(name: str) -> Iterator[None]:
+    """Turn what goes wrong in a pass into ``PassFailure``s that name it."""
     try:
-        with module.context, ir.Location.unknown():
-            stage.apply(module)
+        yield
     except PockError:
         raise
     except ir.MLIRError as error:
-        raise PassFailure(f"pass '{stage.name}' failed: {error}", list(diagnostic_lines(error))) from error
+        raise PassFailure(f"pass '{name}' failed: {error}", list(diagnostic_lines(error))) from error
     except Exception as error:
         # A bug, or a program that the pass does not foresee: the user gets a line and not a traceback.
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise PassFailure(
-            f"pass '{stage.name}' cannot handle the program: {type(error).__name__}: {error} "
+            f"pass '{name}' cannot handle the program: {type(error).__name__}: {error} "
             f"({Path(where.filename).name}:{where.lineno})"
         ) from error
 

@@ -23,29 +23,17 @@ from .analysis.declared import dimensions_of, mask_of, role_of, symbol_of
 from .codegen import CodegenError, Facts, FinalError, Progress, Request, generate
 from .errors import UsageError
 from .files import replacing, write_bytes
-from .lowering import lower
-from .opt import Stage as PipelineStage
 from .opt import run_pipeline
 from .optimizers import SGD, Optimizer
-from .passes.apply_scheme import ApplyScheme
-from .passes.convert_layout import ConvertLayout
-from .passes.expand_optimizer import ExpandOptimizer, hyperparameters_of
-from .passes.fold_batch_norm import FoldBatchNorm
-from .passes.fuse_batch_norm_grad import FuseBatchNormGrad
-from .passes.fuse_weight_update import FuseWeightUpdate
+from .passes.expand_optimizer import hyperparameters_of
 from .passes.materialize_state import SCOPE, state_of, tensor_type
-from .passes.prune_backward import PruneBackward
-from .passes.prune_positions import PrunePositions
-from .passes.raise_gradients import RaiseGradients
-from .passes.rematerialize import Rematerialize
-from .passes.schedule_updates import ScheduleUpdates
-from .passes.split_batch import SplitBatch, division_of, summands_of
-from .passes.split_channels import SplitChannels
-from .passes.widen_bits import WidenBits
+from .passes.split_batch import division_of, summands_of
 from .program import TrainingProgram, digest, parameter_bytes
 from .ranks import Part, exchange_bytes, exchanges, merge, of_rank, part_values, parts_of, state_parts
 from .scheme import Scheme
-from .torch_ir import copied, gradients_of, operations
+from .sharding import Division, divided, divided_among
+from .stages import lowered, masked, pruned, storable, trained
+from .torch_ir import gradients_of, operations
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
@@ -65,55 +53,6 @@ class Emit(StrEnum):
     VMFB = "vmfb"
 
 
-def masked(scheme: Scheme) -> list[PipelineStage]:
-    """The stages from a traced program to ``--emit=sparsebp``."""
-    return [ApplyScheme.of(scheme), RaiseGradients()]
-
-
-def pruned() -> list[PipelineStage]:
-    """The stages from there to ``--emit=pruned`` of a step that is not divided among cores."""
-    return [PrunePositions(), PruneBackward(), FoldBatchNorm(), FuseBatchNormGrad()]
-
-
-def divided(shards: int = 1, ranks: int = 1, rank: int = 0) -> list[PipelineStage]:
-    """The stages behind ``pruned`` that divide a step.
-
-    ``shards`` is how many parts the batch is cut into, ``ranks`` how many cores share the channels of
-    layers, of which one is ``rank``.
-    """
-    return [SplitBatch(shards), SplitChannels(ranks, rank)]
-
-
-def trained(optimizer: Optimizer, bits: bool = True) -> list[PipelineStage]:
-    """The stages from there to a program whose updates are arithmetic, in order, channels last.
-
-    ``bits`` is whether a bit may be saved as a byte.
-    """
-    return [
-        # Exponentials take about as long as storing what is made of them and reading it again, and no memory.
-        Rematerialize(transcendental=True, bits=bits),
-        ExpandOptimizer.of(optimizer),
-        ScheduleUpdates(),
-        ConvertLayout(),
-    ]
-
-
-def _stores_bytes(target: Target) -> bool:
-    return target.storage_bits <= 8
-
-
-def lowered(module: ir.Module, target: Target) -> None:
-    """From there to ``--emit=linalg``. Raises ``LoweringError``."""
-    lower(module, target.panel, target.scheduler)
-    if target.fused_rows:
-        run_pipeline(module, [FuseWeightUpdate(target.fused_rows)])
-
-
-def storable(target: Target) -> list[PipelineStage]:
-    """The stages from ``--emit=linalg`` to what the target can load and store."""
-    return [WidenBits(target.storage_bits)] if target.storage_bits > 8 else []
-
-
 def emit(
     program: TrainingProgram,
     stage: Emit,
@@ -122,16 +61,18 @@ def emit(
     target: str | Target = "cpu",
     shards: int = 1,
     ranks: int = 1,
+    cores: int = 1,
 ) -> str:
     """The program as MLIR text at a stage before ``vmfb``; for ``target``, which shows from ``linalg`` on.
 
-    Of ``ranks``, that of the first.
+    ``shards``, ``ranks`` and ``cores`` are those of ``compile_program``; of ranks, this is the first's.
     """
     module = program.copy_module()
     if stage is not Emit.TORCH:
         run_pipeline(module, masked(scheme))
     if stage in (Emit.PRUNED, Emit.LINALG):
-        run_pipeline(module, [*pruned(), *divided(shards, ranks)])
+        run_pipeline(module, pruned())
+        _, (module, *_) = _divided(module, optimizer, Division(shards, ranks), cores)
     if stage is Emit.LINALG:
         chosen = _target(target)
         run_pipeline(module, trained(optimizer, _stores_bytes(chosen)))
@@ -193,6 +134,7 @@ def compile_program(
     progress: Progress = lambda _: None,
     shards: int = 1,
     ranks: int = 1,
+    cores: int = 1,
 ) -> Artifact:
     """Compile a training program.
 
@@ -201,27 +143,30 @@ def compile_program(
     to the archive by name. ``progress`` is told what is being done, a phase at a time. With ``shards``, a
     step computes the gradients of as many equal parts of the batch, each on a core of its own, before it
     updates: see ``sparsebp-split-batch``. With ``ranks``, as many cores share the channels of its layers: see
-    ``sparsebp-split-channels``. Raises ``PockError``.
+    ``sparsebp-split-channels``. With ``cores``, it is divided among as many in whichever of these ways is
+    faster than none (``sharding.py``). Raises ``PockError``.
     """
     if parameters not in PARAMETERS:
         raise UsageError(f"parameters must be 'embedded' or 'external', got '{parameters}'")
-    if shards < 1:
-        raise UsageError(f"shards must be 1 or more, got {shards}")
-    if ranks < 1:
-        raise UsageError(f"ranks must be 1 or more, got {ranks}")
-    if shards > 1 and ranks > 1:
-        raise UsageError(f"a step is divided into shards or ranks, not both: got {shards} and {ranks}")
+    given = {"shards": shards, "ranks": ranks, "cores": cores}
+    for name, count in given.items():
+        if count < 1:
+            raise UsageError(f"{name} must be 1 or more, got {count}")
+    ways = [name for name, count in given.items() if count > 1]
+    if len(ways) > 1:
+        raise UsageError(f"a step is divided in one way: give {' or '.join(ways)}")
     if parameters == "external" and archive_name(output) == Path(output).name:
         raise UsageError(
             f"{output} is where the parameters would be; name the program otherwise, as in .vmfb"
         )
     options = _Options(
-        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress, shards,
-        ranks,
+        scheme or Scheme.full(), optimizer or SGD(), _target(target), parameters, output, progress,
+        Division(shards, ranks), cores,
     )  # fmt: skip
-    if max(shards, ranks) > 1 and not options.target.is_local:
-        what = "shards" if shards > 1 else "ranks"
-        raise UsageError(f"target '{options.target}' has no cores to divide a step among; leave out {what}")
+    if ways and not options.target.is_local:
+        raise UsageError(
+            f"target '{options.target}' has no cores to divide a step among; leave out {ways[0]}"
+        )
     if ranks > 1 and options.optimizer.clip_grad_norm is not None:
         raise UsageError("ranks know no norm of all gradients; leave out ranks or clip_grad_norm")
     bits = _stores_bytes(options.target)
@@ -232,7 +177,7 @@ def compile_program(
     except CodegenError:
         # IREE copies choices by saved bits into the kernels that use them. Of such a choice among elements
         # that are looked up, before a sum, it makes vectors that it then finds too large.
-        if not bits or not _saves_bits(_transformed(program, options, bits)[0]):
+        if not bits or not _saves_bits(_transformed(program, options, bits)[1][0]):
             raise
         progress("compiling without saved bits")
         return _compiled(program, options, False)
@@ -248,24 +193,32 @@ class _Options:
     parameters: str
     output: str | Path
     progress: Progress
-    shards: int
-    ranks: int
+    division: Division
+    cores: int
 
 
-def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> list[ir.Module]:
-    """The program, or those of the ranks, before they are lowered; ``bits`` is whether bits may be saved."""
+def _transformed(program: TrainingProgram, options: _Options, bits: bool) -> tuple[Division, list[ir.Module]]:
+    """How a step is divided, and the program, or those of the ranks, before they are lowered.
+
+    ``bits`` is whether bits may be saved.
+    """
     module = program.copy_module()
     options.progress("applying the scheme")
     run_pipeline(module, masked(options.scheme), verify_each=False)
     options.progress("pruning the backward pass")
     run_pipeline(module, pruned(), verify_each=False)
-    modules = [module, *(copied(module) for _ in range(1, options.ranks))]
-    for rank, each in enumerate(modules):
-        run_pipeline(each, divided(options.shards, options.ranks, rank), verify_each=False)
+    division, modules = _divided(module, options.optimizer, options.division, options.cores)
     options.progress("expanding the optimizer")
     for each in modules:
         run_pipeline(each, trained(options.optimizer, bits), verify_each=False)
-    return modules
+    return division, modules
+
+
+def _divided(
+    module: ir.Module, optimizer: Optimizer, division: Division, cores: int
+) -> tuple[Division, list[ir.Module]]:
+    """A pruned program divided as is asked for, or as is fastest on ``cores``."""
+    return divided_among(cores, module, optimizer) if cores > 1 else (division, divided(module, division))
 
 
 def _saves_bits(module: ir.Module) -> bool:
@@ -277,22 +230,22 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     """The artifact; ``bits`` is whether bits may be saved."""
     scheme, optimizer, chosen, progress = options.scheme, options.optimizer, options.target, options.progress
     parameters, output = options.parameters, options.output
-    modules = _transformed(program, options, bits)
+    (shards, ranks), modules = _transformed(program, options, bits)
     module = modules[0]
-    if options.ranks > 1 and not exchanges(module):
-        return _compiled(program, replace(options, ranks=1), bits)
+    if ranks > 1 and not exchanges(module):
+        return _compiled(program, replace(options, division=Division(), cores=1), bits)
     with module.context, ir.Location.unknown():
         described = _describe(program, module, scheme, optimizer, chosen)
-        if options.shards > 1:
-            described["shards"] = _shards(program, module, options.shards)
-        if options.ranks > 1:
-            described["ranks"] = {"count": options.ranks, "state": state_parts(module)}
+        if shards > 1:
+            described["shards"] = _shards(program, module, shards)
+        if ranks > 1:
+            described["ranks"] = {"count": ranks, "state": state_parts(module)}
         parts = parts_of(module)
     progress("lowering to linalg")
     for each in modules:
         lowered(each, chosen)
         run_pipeline(each, storable(chosen), verify_each=False)
-    if options.ranks > 1:
+    if ranks > 1:
         described["ranks"]["exchange"] = exchange_bytes(module)
         merge(modules, parts)
     values = _needed(program, module, parts)
@@ -308,10 +261,10 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         archive,
         SCOPE,
         embed=parameters == "embedded",
-        tiling=partial(chosen.tiling, alone=max(options.shards, options.ranks) > 1),
+        tiling=partial(chosen.tiling, alone=max(shards, ranks) > 1),
         tuning_flags=chosen.tuning_flags(),
         callers=_callers(described, chosen),
-        phases=_phases(options),
+        phases=_phases(shards, ranks),
         queued=not chosen.is_local,
     )
     generated = generate(request, lambda facts: _with_facts(described, facts, names), progress)
@@ -326,11 +279,15 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     )
 
 
-def _phases(options: _Options) -> list[dict[str, int]]:
+def _phases(shards: int, ranks: int) -> list[dict[str, int]]:
     """What a step runs one after the other, and how often of each side by side."""
-    if options.shards > 1:
-        return [{"gradients": options.shards}, {"update": 1}]
-    return [{of_rank("step", rank): 1 for rank in range(options.ranks)}]
+    if shards > 1:
+        return [{"gradients": shards}, {"update": 1}]
+    return [{of_rank("step", rank): 1 for rank in range(ranks)}]
+
+
+def _stores_bytes(target: Target) -> bool:
+    return target.storage_bits <= 8
 
 
 def _target(target: str | Target) -> Target:

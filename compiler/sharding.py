@@ -13,6 +13,7 @@ Cores that share channels read their own weights only, and exchange activations.
 few, as they are of one picture: ``python -m pock.benchmarks.ranks`` measures it.
 """
 
+from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -22,13 +23,13 @@ from pock.dialects.types import builtin_tensor, is_vtensor, shape_of
 
 from .analysis.ranks import estimate
 from .errors import PassFailure
-from .opt import run_pipeline
+from .opt import blaming, run_pipeline, verify
 from .optimizers import Optimizer
 from .passes.split_batch import SplitBatch
-from .passes.split_channels import SplitChannels
-from .pipeline import masked, pruned
+from .passes.split_channels import SplitChannels, of_all_ranks
 from .program import TrainingProgram
 from .scheme import Scheme
+from .stages import masked, pruned
 from .torch_ir import copied, gradients_of, operations, step_of
 
 MOST = 0.25
@@ -74,41 +75,57 @@ def worthwhile_division(
     program: TrainingProgram, scheme: Scheme, optimizer: Optimizer, cores: int
 ) -> Division:
     """How a step of the program is fastest on ``cores``, as estimated; whole where dividing gains nothing."""
-    if cores < 2:
-        return Division()
-    module = _pruned(program, scheme)
-    if _gains_by_shards(copied(module), cores):
-        return Division(shards=cores)
-    # What each gradient is scaled by is their norm, of which a rank knows its part.
-    if optimizer.clip_grad_norm is None and _gains_by_ranks(module, cores):
-        return Division(ranks=cores)
-    return Division()
-
-
-def _pruned(program: TrainingProgram, scheme: Scheme) -> ir.Module:
     module = program.copy_module()
     run_pipeline(module, [*masked(scheme), *pruned()], verify_each=False)
-    return module
+    return divided_among(cores, module, optimizer)[0]
 
 
-def _gains_by_shards(module: ir.Module, cores: int) -> bool:
-    """Whether a step is faster with as many parts of the batch; ``module`` is pruned, and then divided."""
+def divided_among(cores: int, module: ir.Module, optimizer: Optimizer) -> tuple[Division, list[ir.Module]]:
+    """How a pruned step is fastest on ``cores``, as estimated, and the programs that it becomes so."""
+    if cores < 2:
+        return Division(), [module]
+    if (by_batch := _gaining(_gains_by_shards, module, Division(shards=cores))) is not None:
+        return Division(shards=cores), by_batch
+    # What each gradient is scaled by is their norm, of which a rank knows its part.
+    ranked = optimizer.clip_grad_norm is None
+    if ranked and (by_channels := _gaining(_gains_by_ranks, module, Division(ranks=cores))) is not None:
+        return Division(ranks=cores), by_channels
+    return Division(), [module]
+
+
+def divided(module: ir.Module, division: Division) -> list[ir.Module]:
+    """The programs that a pruned one becomes, of which the first is ``module``: one for each rank."""
+    if division.shards > 1:
+        run_pipeline(module, [SplitBatch(division.shards)])
+    if division.ranks == 1:
+        return [module]
+    with blaming(SplitChannels.name), module.context, ir.Location.unknown():
+        modules = of_all_ranks(module, division.ranks)
+    for each in modules:
+        verify(each, SplitChannels.name)
+    return modules
+
+
+def _gaining(
+    gains: Callable[[ir.Module, ir.Module, int], bool], module: ir.Module, division: Division
+) -> list[ir.Module] | None:
+    """The programs that ``module`` becomes if it is divided, None if that cannot be or gains nothing."""
     try:
-        run_pipeline(module, [SplitBatch(cores)])
+        modules = divided(copied(module), division)
     except PassFailure:
-        return False
-    weights, activations = weights_and_activations(module, cores)
-    return activations >= LEAST and weights <= min(MOST * activations, MOST_EACH * products_of(module))
+        return None
+    return modules if gains(module, modules[0], max(division)) else None
 
 
-def _gains_by_ranks(module: ir.Module, cores: int) -> bool:
-    """Whether a step is faster where cores share its channels; ``module`` is pruned, and then divided."""
-    alone = estimate(step_of(module))
-    try:
-        run_pipeline(module, [SplitChannels(cores)])
-    except PassFailure:
-        return False
-    shared = estimate(step_of(module))
+def _gains_by_shards(_: ir.Module, part: ir.Module, cores: int) -> bool:
+    """Whether a step is faster with as many parts of the batch."""
+    weights, activations = weights_and_activations(part, cores)
+    return activations >= LEAST and weights <= min(MOST * activations, MOST_EACH * products_of(part))
+
+
+def _gains_by_ranks(whole: ir.Module, part: ir.Module, cores: int) -> bool:
+    """Whether a step is faster where cores share its channels."""
+    alone, shared = estimate(step_of(whole)), estimate(step_of(part))
     return (
         alone.products >= LEAST_PRODUCTS
         and shared.products <= alone.products * (1 + 1 / cores) / 2

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, ClassVar
 
 from torch_mlir import ir
@@ -11,13 +12,15 @@ from torch_mlir import ir
 from pock.compiler.analysis.declared import WRITES, symbol_of
 from pock.compiler.analysis.shares import SUMMAND, WHOLE, Share, Shares, part
 from pock.compiler.torch_ir import (
+    NotConstant,
     TorchBuilder,
     body,
+    constant,
     operations,
     set_function_type,
     step_of,
 )
-from pock.dialects.types import is_vtensor
+from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass, fail_at
 from .dividing import PartBuilder, Parts
@@ -66,7 +69,38 @@ class SplitBatch(Pass):
 
     def apply(self, module: ir.Module) -> None:
         if self.count > 1:
-            _Split(step_of(module), self.count).run()
+            step = step_of(module)
+            for name in _MEANS:
+                for op in operations(step, name):
+                    _as_quotient(op)
+            _Split(step, self.count).run()
+
+
+_MEANS = ("torch.aten.mean", "torch.aten.mean.dim")
+
+
+def _as_quotient(mean: Any) -> None:
+    """Make a mean over the batch a sum, which is made of sums over parts, and divide that.
+
+    Not in half precision, which sums of a batch may not fit.
+    """
+    operation = mean.operation
+    x, result = operation.operands[0], operation.results[0]
+    if not (is_vtensor(x.type) and is_vtensor(result.type)) or element_of(x.type) not in ("f32", "f64"):
+        return
+    shape = shape_of(x.type)
+    try:
+        *options, dtype = (constant(value) for value in list(operation.operands)[1:])
+    except NotConstant:
+        return
+    listed, keepdim = options or ([], False)
+    dims = sorted({d % len(shape) for d in listed}) if listed else list(range(len(shape)))
+    if dtype is not None or 0 not in dims:
+        return
+    builder = TorchBuilder(mean)
+    count = prod(shape[d] for d in dims)
+    result.replace_all_uses_with(builder.div(builder.sum(x, dims, keepdim), count))
+    operation.erase()
 
 
 class _Split:

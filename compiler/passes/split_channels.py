@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp-split-channels``: the program of one of the cores that share a step by its channels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 from torch_mlir import ir
@@ -64,18 +65,49 @@ class SplitChannels(Pass):
     def apply(self, module: ir.Module) -> None:
         if not 0 <= self.rank < self.count:
             raise fail_at(module.operation, f"rank = {self.rank}: expected 0 to {self.count - 1}")
-        if self.count == 1:
-            return
-        for function in functions(module).values():
-            for op in operations(function, _CONVOLUTION):
-                _part_bias(op)
-        split = [_Split(f, self.count, self.rank) for f in functions(module).values()]
-        declared = sparsebp.declarations(module)
-        parts = _parts_of(split, declared)
-        for each in split:
-            each.build(parts)
-        for name, share in parts.items():
-            _divide(declared[name], share, self.count)
+        if self.count > 1:
+            _split(module, self.count, [self.rank])
+
+
+def of_all_ranks(module: ir.Module, count: int) -> list[ir.Module]:
+    """What ``SplitChannels`` makes of a module for each of ``count`` ranks; of rank 0 in place.
+
+    Each has a module of its own. What they are to compute is found out once.
+    """
+    return _split(module, count, range(count)) if count > 1 else [module]
+
+
+def _split(module: ir.Module, count: int, ranks: Iterable[int]) -> list[ir.Module]:
+    """Make of a module that of the first of ``ranks``, and new ones of the others."""
+    for function in functions(module).values():
+        for op in operations(function, _CONVOLUTION):
+            _part_bias(op)
+    split = [_Split(f, count) for f in functions(module).values()]
+    declared = sparsebp.declarations(module)
+    parts = _parts_of(split, declared)
+    for each in split:
+        each.wish(parts)
+    made = [[each.build(parts, rank) for each in split] for rank in ranks]
+    for each in split:
+        each.function.operation.erase()
+    for name, share in parts.items():
+        _divide(declared[name], share, count)
+    others = made[1:]
+    for function in chain.from_iterable(others):
+        function.operation.detach_from_parent()
+    return [module, *(_with_functions(module, built) for built in others)]
+
+
+def _with_functions(module: ir.Module, built: Sequence[Any]) -> ir.Module:
+    """A module like ``module`` with other functions in place of its own."""
+    with module.context, module.operation.location:
+        made = ir.Module.create()
+    for name, attribute in attributes_of(module).items():
+        made.operation.attributes[name] = attribute
+    others = iter(built)
+    for op in module.body.operations:
+        made.body.append(next(others) if op.operation.name == "func.func" else op.operation.clone())
+    return made
 
 
 def _part_bias(op: Any) -> None:
@@ -136,10 +168,12 @@ def part_of(declaration: Any) -> tuple[int, int, int] | None:
 
 
 class _Split:
-    """What a rank does of one function."""
+    """What ranks do of one function."""
 
-    def __init__(self, function: Any, count: int, rank: int) -> None:
-        self.function, self.count, self.rank = function, count, rank
+    def __init__(self, function: Any, count: int) -> None:
+        self.function, self.count = function, count
+        self.rank = 0
+        """That of which a function is being built."""
         self.ranks = Ranks(function, count)
         self.parts = Parts(count)
         self.wishes: dict[ir.Value, dict[Share, None]] = {}
@@ -148,7 +182,7 @@ class _Split:
 
     def wanted(self) -> list[tuple[str, Share]]:
         """The declarations that are read and written, in which shares."""
-        self._wish(None)
+        self.wish(None)
         found = []
         for op in operations(self.function):
             operation = op.operation
@@ -165,7 +199,7 @@ class _Split:
 
     # -- what is needed -------------------------------------------------------------------------
 
-    def _wish(self, parts: Mapping[str, Share] | None) -> None:
+    def wish(self, parts: Mapping[str, Share] | None) -> None:
         """Note what each value is needed as; ``parts`` are the declarations that are no longer whole."""
         self.wishes = {}
         *rest, terminator = operations(self.function)
@@ -207,9 +241,9 @@ class _Split:
 
     # -- building -------------------------------------------------------------------------------
 
-    def build(self, parts: Mapping[str, Share]) -> None:
-        """The function of the rank, in place of the whole one."""
-        self._wish(parts)
+    def build(self, parts: Mapping[str, Share], rank: int) -> Any:
+        """The function of a rank, before the whole one and of the same name."""
+        self.rank = rank
         old = body(self.function)
         function, block = self._emptied()
         with ir.InsertionPoint(block):
@@ -224,7 +258,7 @@ class _Split:
         TorchBuilder(end, terminator.operation.location).create("func.return", values, [])
         end.erase()
         set_function_type(function)
-        self.function.operation.erase()
+        return function
 
     def _emptied(self) -> tuple[Any, ir.Block]:
         """A function of the same name and arguments, with nothing in it."""

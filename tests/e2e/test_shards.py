@@ -1,6 +1,6 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Five steps whose batch is divided among cores against PyTorch, and against the same program on one core."""
+"""Six steps whose batch is divided among cores against PyTorch, and against the same program on one core."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from pock.compiler import (
@@ -47,6 +48,12 @@ _TASKS: dict[str, Callable[[], TrainingTask]] = {
         (torch.arange(24).view(4, 6) % 13,),
         lambda logits, targets: F.cross_entropy(logits.transpose(1, 2), targets),
     ),
+    "regression": lambda: TrainingTask(
+        nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 4)),
+        (torch.randn(6, 12),),
+        (torch.randn(6, 4),),
+        F.mse_loss,
+    ),
 }
 
 _SPARSE = Scheme.from_yaml("""
@@ -79,6 +86,7 @@ def _traced(name: str) -> tuple[TrainingTask, TrainingProgram]:
         ("wide convolutions", 2, "momentum", Scheme.full()),
         ("encoder", 2, "momentum", Scheme.full()),
         ("tied", 2, "momentum", Scheme.full()),
+        ("regression", 3, "momentum", Scheme.full()),
     ],
 )
 def test_training_is_pytorchs(tmp_path: Path, name: str, shards: int, optimizer: str, scheme: Scheme) -> None:

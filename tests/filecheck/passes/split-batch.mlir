@@ -58,3 +58,24 @@ func.func @step(%x: !torch.vtensor<[8],f32>, %y: !torch.vtensor<[8],si64>) -> !t
   %loss = torch.aten.sum %square, %none : !torch.vtensor<[8],f32>, !torch.none -> !torch.vtensor<[],f32>
   return %loss : !torch.vtensor<[],f32>
 }
+
+// -----
+
+// The mean over the batch is a sum of both parts' sums, divided behind it; that over the other dimension stays.
+// CHECK-LABEL: func.func @gradients(%arg0: !torch.vtensor<[4,2],f32>)
+// CHECK: %[[MEANS:.*]] = torch.aten.mean.dim {{.*}} -> !torch.vtensor<[4],f32>
+// CHECK: %[[SUM:.*]] = torch.aten.sum.dim_IntList
+// CHECK: %[[MEAN:.*]] = torch.aten.div.Scalar %[[SUM]], %int16
+// CHECK: return %[[MEANS]], %[[MEAN]]
+// CHECK-LABEL: func.func @update(
+// CHECK: torch.aten.add.Tensor %arg0, %arg1
+func.func @step(%x: !torch.vtensor<[8,2],f32>) -> (!torch.vtensor<[],f32>, !torch.vtensor<[8],f32>) {
+  %none = torch.constant.none
+  %false = torch.constant.bool false
+  %1 = torch.constant.int 1
+  %last = torch.prim.ListConstruct %1 : (!torch.int) -> !torch.list<int>
+  %means = torch.aten.mean.dim %x, %last, %false, %none : !torch.vtensor<[8,2],f32>, !torch.list<int>, !torch.bool, !torch.none -> !torch.vtensor<[8],f32>
+  %square = torch.aten.mul.Tensor %x, %x : !torch.vtensor<[8,2],f32>, !torch.vtensor<[8,2],f32> -> !torch.vtensor<[8,2],f32>
+  %loss = torch.aten.mean %square, %none : !torch.vtensor<[8,2],f32>, !torch.none -> !torch.vtensor<[],f32>
+  return %loss, %means : !torch.vtensor<[],f32>, !torch.vtensor<[8],f32>
+}

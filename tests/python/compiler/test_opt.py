@@ -141,6 +141,16 @@ def test_a_pass_that_leaves_an_invalid_program_is_blamed() -> None:
     ]
 
 
+def test_passes_may_be_verified_together() -> None:
+    module = parse_module(ONE_READ, CONTEXT)
+    with pytest.raises(PassFailure) as raised:
+        run_pipeline(module, [Breaks(), Options()], verify_each=False)
+    assert raised.value.lines() == [
+        "-:3:8: error: 'sparsebp.read' op refers to @b, which nothing declares",
+        "note: the program is not valid after sparsebp-breaks, sparsebp-options",
+    ]
+
+
 @pytest.mark.parametrize(
     ("location", "shown"),
     [

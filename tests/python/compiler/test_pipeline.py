@@ -35,8 +35,9 @@ from pock.compiler.codegen import CodegenError
 from pock.compiler.errors import PassFailure, PockError, UsageError
 from pock.compiler.lowering import LoweringError
 from pock.compiler.opt import parse_module, run_pipeline
-from pock.compiler.pipeline import PARAMETERS, compile_program, emit, masked
-from pock.compiler.pipeline import pruned as pruning
+from pock.compiler.pipeline import PARAMETERS, compile_program, emit
+from pock.compiler.stages import masked
+from pock.compiler.stages import pruned as pruning
 from pock.compiler.torch_ir import defining_op, functions, operations
 from pock.dialects import sparsebp
 from pock.dialects.types import shape_of
@@ -293,9 +294,7 @@ def test_a_failure_that_no_operation_has_alone_is_one_line(monkeypatch: pytest.M
     monkeypatch.setattr(
         lowering,
         "run_pipeline",
-        lambda module, stages, **how: (
-            fail() if stages is lowering.TO_LINALG else run(module, stages, **how)
-        ),
+        lambda module, stages, **how: fail() if stages is lowering.TO_LINALG else run(module, stages, **how),
     )
     with pytest.raises(LoweringError) as error:
         emit(traced("mlp"), Emit.LINALG, Scheme.none(), SGD())
@@ -624,18 +623,36 @@ def test_a_divided_step_has_two_functions_at_every_stage_from_pruned_on() -> Non
 
 
 @pytest.mark.parametrize(
-    ("shards", "ranks", "target", "message"),
+    ("shards", "ranks", "cores", "target", "message"),
     [
-        (0, 1, "cpu", "shards must be 1 or more, got 0"),
-        (1, 0, "cpu", "ranks must be 1 or more, got 0"),
-        (2, 2, "cpu", "a step is divided into shards or ranks, not both: got 2 and 2"),
-        (2, 1, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out shards"),
-        (1, 2, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out ranks"),
+        (0, 1, 1, "cpu", "shards must be 1 or more, got 0"),
+        (1, 0, 1, "cpu", "ranks must be 1 or more, got 0"),
+        (1, 1, 0, "cpu", "cores must be 1 or more, got 0"),
+        (2, 2, 1, "cpu", "a step is divided in one way: give shards or ranks"),
+        (2, 1, 4, "cpu", "a step is divided in one way: give shards or cores"),
+        (2, 1, 1, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out shards"),
+        (1, 2, 1, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out ranks"),
+        (1, 1, 2, "vulkan:adreno", "target 'vulkan' has no cores to divide a step among; leave out cores"),
     ],
 )
-def test_what_cannot_be_divided_is_said(shards: int, ranks: int, target: str, message: str) -> None:
+def test_what_cannot_be_divided_is_said(
+    shards: int, ranks: int, cores: int, target: str, message: str
+) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
-        compile_program(traced("conv"), target=target, shards=shards, ranks=ranks)
+        compile_program(traced("conv"), target=target, shards=shards, ranks=ranks, cores=cores)
+
+
+@pytest.mark.parametrize(("rows", "width", "way"), [(64, 512, "ranks"), (8192, 128, "shards"), (1, 64, None)])
+def test_how_a_step_is_divided_among_cores_is_for_the_compiler_to_decide(
+    rows: int, width: int, way: str | None
+) -> None:
+    model = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+    task = TrainingTask(model, (torch.randn(rows, width),), (torch.randn(rows, width),), F.mse_loss)
+    artifact = compile_program(trace(task), cores=2)
+    found = {
+        name: artifact.metadata[name]["count"] for name in ("shards", "ranks") if name in artifact.metadata
+    }
+    assert found == ({} if way is None else {way: 2})
 
 
 def test_a_batch_that_cannot_be_divided_is_an_error() -> None:

@@ -17,8 +17,8 @@ from pock.compiler import (
 )
 from pock.compiler.opt import run_pipeline
 from pock.compiler.passes.split_batch import SplitBatch
-from pock.compiler.pipeline import masked, pruned
 from pock.compiler.sharding import weights_and_activations
+from pock.compiler.stages import masked, pruned
 from tests.e2e import zoo
 
 

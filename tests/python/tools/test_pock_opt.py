@@ -237,7 +237,7 @@ def test_passes_run_in_the_order_of_the_command_line(
     pock_opt: Any, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = []
-    monkeypatch.setattr(opt, "run_stage", lambda module, stage: ran.append(stage))
+    monkeypatch.setattr(opt, "run_stage", lambda module, stage, check: ran.append(stage))
     pock_opt("--cse", program, "--canonicalize", "--cse")
     assert ran == ["cse", "canonicalize", "cse"]
 

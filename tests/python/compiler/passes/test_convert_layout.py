@@ -20,7 +20,7 @@ from pock.compiler import SGD, AdamW, Scheme, TrainingProgram, TrainingTask, tra
 from pock.compiler.opt import run_pipeline
 from pock.compiler.optimizers import Optimizer
 from pock.compiler.passes.convert_layout import ConvertLayout
-from pock.compiler.pipeline import masked, pruned, trained
+from pock.compiler.stages import masked, pruned, trained
 from pock.compiler.torch_ir import functions, operations
 from pock.dialects.sparsebp import declarations
 from pock.dialects.types import shape_of

@@ -18,12 +18,12 @@ from torch_mlir import ir
 
 from pock.compiler import TrainingTask, trace
 from pock.compiler.analysis import ranks
-from pock.compiler.opt import parse_module, run_pipeline
+from pock.compiler.opt import parse_module, print_module, run_pipeline
 from pock.compiler.passes.fold_batch_norm import FoldBatchNorm
 from pock.compiler.passes.prune_backward import PruneBackward
 from pock.compiler.passes.prune_positions import PrunePositions
 from pock.compiler.passes.raise_gradients import RaiseGradients
-from pock.compiler.passes.split_channels import SplitChannels
+from pock.compiler.passes.split_channels import SplitChannels, of_all_ranks
 from pock.compiler.ranks import Part, parts_of
 from pock.compiler.torch_ir import functions, operations, set_function_type
 from pock.dialects.sparsebp import declarations
@@ -78,10 +78,13 @@ class _Rank(Interpreter):
 
 def _split(module: ir.Module, count: int, dear: bool = False) -> list[ir.Module]:
     text = str(module.operation.get_asm())
-    modules = [parse_module(text, module.context, "whole") for _ in range(count)]
+    together, *modules = (parse_module(text, module.context, "whole") for _ in range(count + 1))
     with _costs(dear):
         for rank, each in enumerate(modules):
             run_pipeline(each, [SplitChannels(count, rank)])
+        with module.context, ir.Location.unknown():
+            at_once = of_all_ranks(together, count)
+    assert [print_module(each) for each in at_once] == [print_module(each) for each in modules]
     return modules
 
 
