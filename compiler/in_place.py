@@ -8,6 +8,7 @@ from typing import Any
 
 from iree.compiler import ir
 
+from .analysis import stream_ir
 from .analysis.state_hazards import Analysis, analyse
 from .errors import PockError
 from .update_order import order_updates
@@ -80,11 +81,11 @@ class InPlaceModule:
         found = {}
         right = True
         dropped_before = dict(self.copied)
+        kernels = stream_ir.kernels(stream)
         for name, donated in self._donated.items():
             dropped = dropped_before if name in self._writers else {}
-            analysis = analyse(
-                stream, name, {i: k for i, k in donated.items() if i not in dropped}, self._shared[name]
-            )
+            checked = {i: k for i, k in donated.items() if i not in dropped}
+            analysis = analyse(stream, name, checked, self._shared[name], kernels)
             if again := self._kept[name].intersection(analysis.overwritten):
                 raise InPlaceError(f"IREE overwrites argument {min(again)} of @{name}, which is the caller's")
             self._kept[name].update(analysis.overwritten)
@@ -112,7 +113,7 @@ def _parsed(text: str) -> Iterator[ir.Module]:
 
 
 def _text(module: ir.Module) -> str:
-    return str(module.operation.get_asm(enable_debug_info=True))
+    return str(module.operation.get_asm(enable_debug_info=True, assume_verified=True))
 
 
 def _functions(module: ir.Module) -> dict[str, Any]:

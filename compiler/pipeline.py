@@ -253,7 +253,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     archive = parameter_bytes(values)
     described["parameters"] = _storage(parameters, output, archive)
     _name_module(module)
-    text = str(module.operation.get_asm(enable_debug_info=True))
+    text = str(module.operation.get_asm(enable_debug_info=True, assume_verified=True))
     names = _state_arguments(described)
     request = Request(
         text,

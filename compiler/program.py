@@ -87,7 +87,7 @@ class TrainingProgram:
 
     def text(self) -> str:
         """The module as text, with locations."""
-        return str(self.module.operation.get_asm(enable_debug_info=True))
+        return str(self.module.operation.get_asm(enable_debug_info=True, assume_verified=True))
 
     def save(self, path: str | Path) -> None:
         """Write the program to one file, whole or not at all. The same program gives the same bytes."""

@@ -193,7 +193,7 @@ def widen(values: list[int], rank: int) -> list[int]:
 def copied(module: ir.Module) -> ir.Module:
     """A copy of a module, in its context."""
     with module.context:
-        return ir.Module.parse(str(module.operation.get_asm(enable_debug_info=True)))
+        return ir.Module.parse(str(module.operation.get_asm(enable_debug_info=True, assume_verified=True)))
 
 
 def attributes_of(op: Any) -> dict[str, ir.Attribute]:

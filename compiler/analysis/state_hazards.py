@@ -74,19 +74,23 @@ class Analysis:
 
 
 def analyse(
-    module: ir.Module, name: str, donated: Mapping[int, int], shared: Collection[int] = ()
+    module: ir.Module,
+    name: str,
+    donated: Mapping[int, int],
+    shared: Collection[int] = (),
+    kernels: Mapping[stream_ir.Entry, Any] | None = None,
 ) -> Analysis:
     """Check the function ``name`` of a module at the stream phase.
 
     ``donated`` maps the index of an argument to the index of the result that lives in its storage. Those of
-    them that are ``shared`` are read and written by turns. Raises ``ValueError`` if there is no such
-    function.
+    them that are ``shared`` are read and written by turns. ``kernels`` are the module's, if they are known
+    already. Raises ``ValueError`` if there is no such function.
     """
     function = stream_ir.function(module, name)
     blocks = list(function.regions[0].blocks)
     if len(blocks) > 1 and donated:
         return Analysis(dict.fromkeys(donated, f"@{name} has branches, which are not followed"))
-    step = _Step(function, stream_ir.kernels(module))
+    step = _Step(function, stream_ir.kernels(module) if kernels is None else kernels)
     buffers = [_Buffer(donated.get(i), i in shared) for i in range(len(blocks[0].arguments))]
     for argument, buffer in zip(blocks[0].arguments, buffers, strict=True):
         step.follow(argument, buffer)
