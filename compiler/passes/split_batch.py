@@ -68,12 +68,21 @@ class SplitBatch(Pass):
     count: int = 1
 
     def apply(self, module: ir.Module) -> None:
-        if self.count > 1:
-            step = step_of(module)
-            for name in _MEANS:
-                for op in operations(step, name):
-                    _as_quotient(op)
-            _Split(step, self.count).run()
+        if self.count == 1:
+            return
+        step = step_of(module)
+        # Most programs that are not divided have a batch of 1: that is seen before much else is looked at.
+        if not any(_is_divided(argument, self.count) for argument in body(step).arguments):
+            raise fail_at(step, f"no input has a batch that {self.count} parts can be made of")
+        for name in _MEANS:
+            for op in operations(step, name):
+                _as_quotient(op)
+        _Split(step, self.count).run()
+
+
+def _is_divided(value: ir.Value, count: int) -> bool:
+    shape = shape_of(value.type) if is_vtensor(value.type) else ()
+    return len(shape) > 0 and shape[0] > 0 and shape[0] % count == 0
 
 
 _MEANS = ("torch.aten.mean", "torch.aten.mean.dim")

@@ -656,5 +656,5 @@ def test_how_a_step_is_divided_among_cores_is_for_the_compiler_to_decide(
 
 
 def test_a_batch_that_cannot_be_divided_is_an_error() -> None:
-    with pytest.raises(PassFailure, match="is not made of 3 equal parts of the batch"):
+    with pytest.raises(PassFailure, match="no input has a batch that 3 parts can be made of"):
         compile_program(traced("conv"), shards=3)

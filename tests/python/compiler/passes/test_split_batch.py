@@ -195,7 +195,7 @@ def test_statistics_of_the_batch_are_not_made_of_parts() -> None:
 
 
 def test_a_batch_that_the_count_does_not_divide() -> None:
-    assert "is not made of 3 equal parts" in _fails(_images(zoo.ConvNet()), 3)
+    assert "no input has a batch that 3 parts can be made of" in _fails(_images(zoo.ConvNet()), 3)
 
 
 def test_a_loss_that_is_no_sum_over_samples() -> None:
