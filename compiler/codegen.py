@@ -28,6 +28,7 @@ from iree.compiler.tools.binaries import find_tool
 from .allocation import allocate_at_once
 from .analysis import stream_ir
 from .analysis.commands import Command, commands
+from .donated_results import drop_donated
 from .errors import PockError
 from .in_place import InPlaceModule
 from .tiling import Choose, configure
@@ -79,6 +80,8 @@ class Facts:
     """Index of an argument that is state and is not updated in place -> why that would be unsafe."""
     unaligned_inputs: bool
     """Whether the caller's arrays may lie wherever their elements may."""
+    drops_donated: bool
+    """Whether functions do not return what they leave in donated storage."""
     commands: tuple[Command, ...]
     """What a step does on the device, in order."""
 
@@ -181,7 +184,8 @@ def _generate(request: Request, metadata: Describe, progress: Progress, folder: 
                 )
                 runs = [run for phase in request.phases for run in phase.items()]
                 done = [c for name, count in runs for c in commands(module, name) * count]
-                facts = Facts(transient, source.copied, unaligned, tuple(done))
+                dropped = drop_donated(module, source.donated)
+                facts = Facts(transient, source.copied, unaligned, dropped, tuple(done))
                 _attach_metadata(module, metadata(facts))
                 configure(module, request.tiling)
                 if not request.queued:

@@ -60,6 +60,14 @@ class InPlaceModule:
         """Whether ``check`` has found something to change."""
         return bool(self.copied) or any(self._kept.values())
 
+    @property
+    def donated(self) -> dict[str, dict[int, int]]:
+        """For each function, index of each donated argument -> index of the result in its storage."""
+        return {
+            name: {i: k for i, k in donated.items() if name not in self._writers or i not in self.copied}
+            for name, donated in self._donated.items()
+        }
+
     def text(self) -> str:
         """The module as it is now."""
         if not self.changed:
@@ -80,12 +88,9 @@ class InPlaceModule:
         """
         found = {}
         right = True
-        dropped_before = dict(self.copied)
         kernels = stream_ir.kernels(stream)
-        for name, donated in self._donated.items():
-            dropped = dropped_before if name in self._writers else {}
-            checked = {i: k for i, k in donated.items() if i not in dropped}
-            analysis = analyse(stream, name, checked, self._shared[name], kernels)
+        for name, donated in self.donated.items():
+            analysis = analyse(stream, name, donated, self._shared[name], kernels)
             if again := self._kept[name].intersection(analysis.overwritten):
                 raise InPlaceError(f"IREE overwrites argument {min(again)} of @{name}, which is the caller's")
             self._kept[name].update(analysis.overwritten)

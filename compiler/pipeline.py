@@ -386,6 +386,7 @@ def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, 
     return {
         **described,
         "memory": memory,
+        "returned": [names[i] for i in sorted(names) if i in facts.copied] if facts.drops_donated else None,
         "unaligned_inputs": facts.unaligned_inputs,
         "work": _work(facts.commands),
     }

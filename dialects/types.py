@@ -34,14 +34,16 @@ def forget() -> None:
 
 
 def _read(type_: ir.Type) -> tuple[tuple[int, ...], str] | None:
-    if type_ not in _known:
+    try:
+        return _known[type_]
+    except KeyError:
         # Printing a type takes twenty times as long as finding it.
         match = _VTENSOR.fullmatch(str(type_))
-        if match is None or "?" in match[1]:
-            _known[type_] = None
-        else:
-            _known[type_] = tuple(int(d) for d in match[1].split(",") if d), match[2]
-    return _known[type_]
+    read = None
+    if match is not None and "?" not in match[1]:
+        read = tuple(int(d) for d in match[1].split(",") if d), match[2]
+    _known[type_] = read
+    return read
 
 
 def _tensor(type_: ir.Type) -> tuple[tuple[int, ...], str]:

@@ -184,6 +184,8 @@ class Metadata:
     loss_reduction: str | None
     task: str | None
     memory: Mapping[str, Any]
+    returned: tuple[int, ...]
+    """Indices of the state that a step returns; the rest it leaves where it was."""
     unaligned_inputs: bool = False
     """Whether inputs and targets may lie wherever their elements may, not only at multiples of 64 bytes."""
     work: Work | None = None
@@ -237,6 +239,7 @@ def _metadata(data: Any) -> Metadata:
         loss_reduction=fields.optional_text("loss_reduction"),
         task=fields.optional_text("task"),
         memory=fields.mapping("memory"),
+        returned=_returned(fields),
         unaligned_inputs=fields.flag("unaligned_inputs"),
         work=None
         if fields.data.get("work") is None
@@ -254,6 +257,17 @@ def _metadata(data: Any) -> Metadata:
     if metadata.ranks is not None:
         _check_ranks(metadata, metadata.ranks)
     return metadata
+
+
+def _returned(fields: "_Fields") -> tuple[int, ...]:
+    """All of the state, unless the field says which."""
+    state = [spec.name for spec in fields.each("state", _state)]
+    if fields.data.get("returned") is None:
+        return tuple(range(len(state)))
+    returned = fields.names("returned")
+    if [name for name in state if name in returned] != list(returned):
+        raise fields.wrong("returned", "names of the program's state in its order")
+    return tuple(state.index(name) for name in returned)
 
 
 def _check_names(metadata: Metadata) -> None:

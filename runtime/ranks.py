@@ -35,8 +35,7 @@ class Ranked:
     """Functions of one call for each rank, side by side: ``step`` is ``step`` of the first, ``step_1``, …
 
     Each is given what a program without ranks is given, with the rank's part of the state, and at last the
-    memory for exchanges and the turns, both of which it returns besides. Loss and outputs are the same
-    from all.
+    memory for exchanges and the turns. Loss and outputs are the same from all.
     """
 
     def __init__(self, program: Program, ranks: Ranks, feeds: Sequence[Feed]) -> None:
@@ -51,7 +50,7 @@ class Ranked:
         }
         self._given = len(feeds) + len(metadata.hyperparameters)
         self._state = 1 + len(metadata.outputs)
-        self._initial = len(metadata.state)
+        self._initial, self._returned = len(metadata.state), len(metadata.returned)
         # Views keep no array.
         self._exchange, self._turns = _memory(ranks)
         self.devices, runs = _places(program, ranks.count)
@@ -83,7 +82,7 @@ class Ranked:
         return self._packed([*views(self._feeds, arrays, places), *scalars], state)
 
     def run(self, arguments: Sequence[Any]) -> Stepped:
-        results = self._side_by_side("step", arguments, self._state + self._initial + 2)
+        results = self._side_by_side("step", arguments, self._state + self._returned + 2)
         return Stepped(results, self._state, self._given, results[:1], 1)
 
     def forward(self, name: str, inputs: Sequence[Any], model: Refs) -> Any:

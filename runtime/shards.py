@@ -44,9 +44,9 @@ class Sharded(Whole):
     """A step of one call of ``gradients`` for each shard, side by side, and one of ``update``.
 
     ``gradients`` is given inputs and targets, a part or whole, then those that it reads whole besides, state,
-    and where to leave its partial sums; it returns parts of the outputs and those sums. ``update`` is given
-    the sums of each shard, hyperparameters and state; it returns the loss and the state. State and
-    sums lie in memory that all devices read and write; nothing is copied.
+    and where to leave its partial sums; it returns parts of the outputs. ``update`` is given the sums of each
+    shard, hyperparameters and state; it returns the loss, and the state that it does not leave where it was.
+    State and sums lie in memory that all devices read and write; nothing is copied.
     """
 
     def __init__(self, program: Program, shards: Shards, feeds: Sequence[Feed], lanes: int) -> None:
@@ -67,7 +67,7 @@ class Sharded(Whole):
         self._summed: list[Any] = []
         self._sums: Any = None
         self._given_sums = shards.count * len(shards.partials) + len(metadata.hyperparameters)
-        self._results = 1 + len(names)
+        self._results = 1 + len(metadata.returned)
         self._lanes = _lanes(program, self._gradients, len(metadata.outputs) + len(shards.partials), lanes)
         self._workers = [Worker(lane) for lane in self._lanes[1:]]
         self._turns = [

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The state of a program, where it stays between steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import iree.runtime as rt
@@ -19,7 +19,7 @@ class State:
 
     def __init__(self, metadata: Metadata, devices: Sequence[Device]) -> None:
         """``devices`` are those of the ranks; a program without is one."""
-        self._specs = metadata.state
+        self._specs, self._returned = metadata.state, metadata.returned
         self._divisions = metadata.ranks.state if metadata.ranks else (None,) * len(metadata.state)
         self._ranks = [_Held(device) for device in devices]
         self.settled = False
@@ -46,7 +46,8 @@ class State:
         """Take over the state that a step returns; ``arguments`` are what it was given, rank by rank last."""
         given = arguments[-len(self._ranks) :]
         for held, lists, results in zip(self._ranks, given, stepped.results, strict=True):
-            held.keep(lists, stepped.given, results, stepped.state, self._specs)
+            returned = {i: results.get_as_ref(stepped.state + k) for k, i in enumerate(self._returned)}
+            held.keep(lists, stepped.given, returned, self._specs)
         self.settled = all(held.moving == () for held in self._ranks)
 
     def get(self, index: int) -> Array:
@@ -98,23 +99,23 @@ class _Held:
             self.refs.append(self._copied(ref, spec) if overlaps(span, seen) else ref)
             seen.append(span)
 
-    def keep(self, arguments: Any, given: int, results: Any, first: int, specs: Sequence[StateSpec]) -> None:
-        """Take over what a step returns as its results from ``first``.
+    def keep(
+        self, arguments: Any, given: int, returned: Mapping[int, Any], specs: Sequence[StateSpec]
+    ) -> None:
+        """Take over what a step has ``returned``, by index; all other state is where it was.
 
-        What is updated in place is where it was, and what is one of the ``given`` first arguments as it was
-        given lies in that one's memory, which will hold another one. Which state is, is the program's
-        property, so one look is enough.
+        So is what is updated in place, and what is one of the ``given`` first arguments as it was given lies
+        in that one's memory, which will hold another one. Which state is, is the program's property, so one
+        look is enough.
         """
         if self.moving is None:
-            count, shared = len(self.refs), self._device.shares_memory
-            before = [self._span(ref) for ref in self.refs] if shared else []
-            after = [self._span(results.get_as_ref(first + i)) for i in range(count)] if shared else []
-            taken = [self._span(arguments.get_as_ref(i)) for i in range(given if shared else 0)]
-            self.moving = tuple(i for i in range(count) if not shared or before[i] != after[i])
+            shared = self._device.shares_memory
+            after = {i: self._span(ref) for i, ref in returned.items()} if shared else {}
+            taken = [self._span(arguments.get_as_ref(i)) for i in range(given)] if after else []
+            self.moving = tuple(i for i in returned if not shared or self._span(self.refs[i]) != after[i])
             self._borrowed = {i for i in self.moving if shared and overlaps(after[i], taken)}
         for i in self.moving:
-            ref = results.get_as_ref(first + i)
-            self.refs[i] = self._copied(ref, specs[i]) if i in self._borrowed else ref
+            self.refs[i] = self._copied(returned[i], specs[i]) if i in self._borrowed else returned[i]
 
     def get(self, index: int, spec: StateSpec) -> Array:
         return fetched(self._device, self.refs[index], spec)

@@ -21,7 +21,7 @@ class Stepped(NamedTuple):
     """What a step has returned, as lists of IREE's."""
 
     results: Sequence[Any]
-    """For each rank: the loss, and from ``state`` on the state."""
+    """For each rank: the loss, and from ``state`` on the state that is returned."""
     state: int
     given: int
     """How many arguments were before the state."""
@@ -99,7 +99,7 @@ class Undivided(Whole):
         self._step = required(program, "step")
         self._given = len(feeds) + len(program.metadata.hyperparameters)
         self._state = 1 + len(program.metadata.outputs)
-        self._results = self._state + len(program.metadata.state)
+        self._results = self._state + len(program.metadata.returned)
 
     def place(self, arrays: Sequence[Array]) -> Places:
         return tuple([feed.place(array) for feed, array in zip(self._feeds, arrays, strict=True)])

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Steps that IREE gets wrong in place, compiled and run against NumPy; and those that stay in place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -239,9 +239,12 @@ STEPS = {
 
 
 def run(
-    vmfb: bytes, folder: Path, x: np.ndarray, states: list[np.ndarray]
+    vmfb: bytes, folder: Path, x: np.ndarray, states: list[np.ndarray], returned: Sequence[int]
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """The results of two steps, each on the last one's state, and what the last has left in ``x``."""
+    """The output and the state of two steps, each on the last one's, and what the last has left in ``x``.
+
+    ``returned`` is the state that a step returns; it leaves the rest where it was.
+    """
     path = folder / "step.vmfb"
     path.write_bytes(vmfb)
     config = rt.Config("local-task")
@@ -251,7 +254,10 @@ def run(
     results: list[np.ndarray] = []
     for _ in range(2):
         given = rt.asdevicearray(config.device, x.copy())
-        output, *state = context.modules.pock.step(given, *state)
+        made = context.modules.pock.step(given, *state)
+        output, *moved = made if returned else [made]
+        for index, value in zip(returned, moved, strict=True):
+            state[index] = value
         results += [np.array(a.to_host()) for a in (output, *state)]
     return results, np.array(given.to_host())
 
@@ -266,7 +272,10 @@ def test_steps(tmp_path: Path, name: str) -> None:
 
     generator = np.random.default_rng(0)
     x, *states = (generator.standard_normal((N, N)).astype(np.float32) for _ in range(1 + len(step.states)))
-    results, left = run(generated.vmfb, tmp_path, x, list(states))
+    returned = sorted(i - 1 for i in generated.facts.copied)
+    if not generated.facts.drops_donated:
+        returned = list(range(len(states)))
+    results, left = run(generated.vmfb, tmp_path, x, list(states), returned)
     expected: list[np.ndarray] = []
     for _ in range(2):
         made = step.compute({"x": x, **dict(zip(step.states, states, strict=True))})

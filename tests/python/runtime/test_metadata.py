@@ -55,6 +55,12 @@ def test_a_device_may_store_wider_integers() -> None:
     assert z.device_dtype == np.uint8
 
 
+def test_all_state_is_returned_unless_a_program_says_which() -> None:
+    assert Metadata.from_json(json.dumps(softmax_metadata())).returned == (0, 1, 2, 3, 4, 5)
+    returned = softmax_metadata(returned=["fc.bias", "seed"])
+    assert Metadata.from_json(json.dumps(returned)).returned == (1, 5)
+
+
 def test_programs_take_aligned_inputs_unless_they_say_otherwise() -> None:
     assert not Metadata.from_json(json.dumps(softmax_metadata())).unaligned_inputs
     assert Metadata.from_json(json.dumps(softmax_metadata(unaligned_inputs=True))).unaligned_inputs
@@ -96,6 +102,11 @@ def _state(index: int, **changes: Any) -> dict[str, Any]:
         ({"inputs": {}}, "metadata.inputs must be a list"),
         ({"work": {"dispatches": 1, "bytes": -1, "flops": 0}}, "metadata.work.bytes must be an integer"),
         ({"unaligned_inputs": 1}, "metadata.unaligned_inputs must be true or false, got 1"),
+        (
+            {"returned": ["step", "fc.bias"]},
+            'metadata.returned must be names of the program\'s state in its order, got ["step", "fc.bias"]',
+        ),
+        ({"returned": "step"}, 'metadata.returned must be a list of strings, got "step"'),
         ({"inputs": [3]}, "metadata.inputs[0] must be a JSON object, got 3"),
         ({"inputs": [spec("x", (2, -1))]}, "metadata.inputs[0].shape must be a list of integers"),
         ({"inputs": [spec("x", (2,), "float33")]}, "metadata.inputs[0].dtype must be one of bool, int8"),
