@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 from torch_mlir import ir
 
-from pock.dialects.types import element_of, shape_of
+from pock.dialects.types import element_of, forget, shape_of
 from pock.targets import Target, TargetError, get_target
 
 from .analysis.commands import DISPATCH, Command
@@ -181,6 +181,8 @@ def compile_program(
             raise
         progress("compiling without saved bits")
         return _compiled(program, options, False)
+    finally:
+        forget()
 
 
 @dataclass(frozen=True)
