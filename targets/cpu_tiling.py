@@ -92,6 +92,9 @@ _ROW_SUMS = 16
 #: Rows for which reading the other matrix takes longer than multiplying by it.
 _FEW = 16
 
+#: Rows of a result of which each element is made by itself, and vectors of its operands at once.
+_DOTS, _DOT_VECTORS = 2, (8, 4, 2)
+
 #: Vectors of the longest row that is added up at once, and elements of the parts of longer ones. Parts that
 #: are powers of two take as long as if they were added up one element after the other.
 _LONGEST_ROW, _ROW_PARTS = 64, (160, 96, 48)
@@ -320,29 +323,48 @@ def _few_rows(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | No
     if not wide or set(right) != {wide[-1], k} or set(left) != {*wide[:-1], k} or len(wide) > 2:
         return None
     n, rows = wide[-1], math.prod(sizes[d] for d in wide[:-1])
-    if right == (n, k):
-        # Squares of the matrix are transposed in registers.
-        tile_m = _divisor(rows, range(8, 0, -1)) if rows <= _FEW else 0
-        tile_n, unrolled = _divisor(sizes[n], (8,)), _divisor(sizes[k], (8,))
-    else:
-        tile_m = rows if rows < 4 else 0
-        tile_n = _divisor(sizes[n], (m * lanes for m in (8, 4, 2, 1) if m * rows <= 8))
-        unrolled = _divisor(sizes[k], (_UNROLLED, 1))
-    if not tile_m or tile_n == 1 or (right == (n, k) and unrolled == 1):
+    sides = (rows, sizes[n], sizes[k])
+    found = _by_rows(*sides, lanes, workers) if right == (n, k) else _by_columns(*sides, lanes)
+    if found is None:
         return None
-    if right == (n, k):
-        # However few rows of the matrix a workgroup has, it reads them whole.
-        span = _balanced(_multiples(sizes[n], tile_n, 64), sizes[n] * (rows // tile_m), workers)
-    else:
-        span = _largest(sizes[n], tile_n, 512)
+    span_m, span_n, tile_m, tile_n, unrolled = found
     one = {d: 1 for d in output if d != n}
-    m = dict.fromkeys(wide[:-1], tile_m)
     config = [
-        ("distribution", {**one, **m, n: span}),
-        ("vector_common_parallel", {**one, **m, n: tile_n}),
+        ("distribution", {**one, **dict.fromkeys(wide[:-1], span_m), n: span_n}),
+        ("vector_common_parallel", {**one, **dict.fromkeys(wide[:-1], tile_m), n: tile_n}),
         ("vector_reduction", {k: unrolled}),
     ]
     return Tiling(_lowering_config(config, range(len(sizes))), _DOUBLE_TILING)
+
+
+def _by_rows(
+    rows: int, size_n: int, size_k: int, lanes: int, workers: Sequence[int]
+) -> tuple[int, int, int, int, int] | None:
+    """Rows and columns of a workgroup and of a tile, and steps at once, for a matrix ``[n, k]``."""
+    part = _divisor(size_k, (count * lanes for count in _DOT_VECTORS))
+    if rows <= _DOTS and part > 1:
+        # What rows of the result after the first need of the matrix is in the cache.
+        high, tile_m, tile_n, unrolled, unit = rows, 1, 1, part, _divisor(size_n, (8, 4, 2))
+    elif rows <= _FEW:
+        # Squares of the matrix are transposed in registers.
+        high = tile_m = _divisor(rows, range(8, 0, -1))
+        unit = tile_n = _divisor(size_n, (8,))
+        unrolled = _divisor(size_k, (8,))
+        if tile_n == 1 or unrolled == 1:
+            return None
+    else:
+        return None
+    # However few rows of the matrix a workgroup has, it reads them whole.
+    span = _balanced(_multiples(size_n, unit, 64), size_n * (rows // high), workers)
+    return high, span, tile_m, tile_n, unrolled
+
+
+def _by_columns(rows: int, size_n: int, size_k: int, lanes: int) -> tuple[int, int, int, int, int] | None:
+    """The same for a matrix ``[k, n]``."""
+    tile = _divisor(size_n, (count * lanes for count in (8, 4, 2, 1) if count * rows <= 8))
+    if rows >= 4 or tile == 1:
+        return None
+    return rows, _largest(size_n, tile, 512), rows, tile, _divisor(size_k, (_UNROLLED, 1))
 
 
 def _transposing(nest: LoopNest, lanes: int) -> Tiling | None:

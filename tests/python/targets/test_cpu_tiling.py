@@ -206,12 +206,24 @@ def test_a_row_times_a_matrix_keeps_eight_vectors_of_the_result() -> None:
     assert found is not None and found["vector_common_parallel"] == [3, 32, 0]
 
 
-@pytest.mark.parametrize(("rows", "tile"), [(1, 1), (7, 7), (8, 8), (12, 6), (16, 8)])
+@pytest.mark.parametrize(("rows", "tile"), [(3, 3), (7, 7), (8, 8), (12, 6), (16, 8)])
 def test_a_few_rows_times_a_transposed_matrix_are_multiplied_by_squares_of_it(rows: int, tile: int) -> None:
     assert tiles(nest("m k, n k -> m n", m=rows, n=1024, k=1280)) == {
         "distribution": [tile, 64, 0],
         "vector_common_parallel": [tile, 8, 0],
         "vector_reduction": [0, 0, 8],
+    }
+
+
+@pytest.mark.parametrize(("depth", "part"), [(1280, 128), (960, 64), (96, 32), (600, 0)])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_one_or_two_rows_times_a_transposed_matrix_are_dot_products(rows: int, depth: int, part: int) -> None:
+    # Rows that are not made of vectors are multiplied by squares.
+    tile, unrolled = ([1, 1, 0], part) if part else ([rows, 8, 0], 8)
+    assert tiles(nest("m k, n k -> m n", m=rows, n=1024, k=depth)) == {
+        "distribution": [rows, 64, 0],
+        "vector_common_parallel": tile,
+        "vector_reduction": [0, 0, unrolled],
     }
 
 
