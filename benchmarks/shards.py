@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What dividing a batch gains, and if it is chosen: ``python -m pock.benchmarks.shards`` prints a table.
 
-Each program is compiled for all cores to share each dispatch, and for each to have a part of the batch; both
-are loaded in one process, which takes turns with them. Times are medians of whole steps.
+Each program is compiled for all cores to share each dispatch, for each to have a part of the batch, and for
+each to have two half parts; all are loaded in one process, which takes turns with them. Times are medians of
+whole steps.
 """
 
 import tempfile
@@ -24,7 +25,7 @@ from pock.compiler import (
     worthwhile_division,
 )
 from pock.compiler.opt import run_pipeline
-from pock.compiler.sharding import divided, products_of, weights_and_activations
+from pock.compiler.sharding import divided, largest_activation, products_of, weights_and_activations
 from pock.compiler.stages import masked, pruned
 from pock.runtime import Trainer
 
@@ -37,6 +38,9 @@ CASES = (
     ("bert-small", "sparse"),
     ("llama-small", "sparse"),
     ("resnet50", "sparse"),
+    ("mobilenetv2-128", "sparse"),
+    ("mobilenetv2-224", "sparse"),
+    ("mobilenetv2-224", "full"),
 )
 """Workloads and schemes."""
 
@@ -66,8 +70,13 @@ def milliseconds(
 
 def main() -> None:
     """Print the table."""
-    print("| workload | scheme | weights / activations | KB by product | shared, ms | divided, ms | chosen |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    cores = processors()
+    ways = [Division(), Division(shards=cores), Division(shards=2 * cores)]
+    print(
+        "| workload | scheme | weights / activations | KB by product | MB of the largest activation "
+        "| shared, ms | divided, ms | in half parts, ms | chosen |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, kind in CASES:
         workload = WORKLOADS[name]
         built = workload.build(_BATCH)
@@ -76,17 +85,14 @@ def main() -> None:
         program = trace(TrainingTask(built.model, (built.inputs,), (built.targets,), built.loss))
         module = program.copy_module()
         run_pipeline(module, [*masked(scheme), *pruned()])
-        divided(module, Division(shards=processors()))
-        weights, activations = weights_and_activations(module, processors())
+        divided(module, Division(shards=cores))
+        weights, activations = weights_and_activations(module, cores)
+        each, largest = weights / products_of(module) / 1e3, largest_activation(module) / 1e6
         batch = (built.inputs.numpy(), built.targets.numpy())
-        times = milliseconds(program, scheme, batch, [Division(), Division(shards=processors())])
-        cells = " | ".join(f"{each:.1f}" for each in times)
-        chosen = (
-            "divided" if worthwhile_division(program, scheme, SGD(), processors()).shards > 1 else "shared"
-        )
-        each = weights / products_of(module) / 1e3
-        row = f"| {name} | {kind} | {weights / activations:.2f} | {each:.0f} | {cells} | {chosen} |"
-        print(row, flush=True)
+        times = milliseconds(program, scheme, batch, ways)
+        chosen = worthwhile_division(program, scheme, SGD(), cores).shards
+        cells = [f"{weights / activations:.2f}", f"{each:.0f}", *(f"{n:.1f}" for n in (largest, *times))]
+        print(f"| {name} | {kind} | {' | '.join(cells)} | {chosen} |", flush=True)
 
 
 if __name__ == "__main__":

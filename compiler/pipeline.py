@@ -141,7 +141,7 @@ def compile_program(
     Without a scheme everything is trained; without an optimizer by SGD. ``parameters`` is
     ``"embedded"`` or ``"external"``: then ``output`` is where the artifact will be saved, as it refers
     to the archive by name. ``progress`` is told what is being done, a phase at a time. With ``shards``, a
-    step computes the gradients of as many equal parts of the batch, each on a core of its own, before it
+    step computes the gradients of as many equal parts of the batch, each on one core, before it
     updates: see ``sparsebp-split-batch``. With ``ranks``, as many cores share the channels of its layers: see
     ``sparsebp-split-channels``. With ``cores``, it is divided among as many in whichever of these ways is
     faster than none (``sharding.py``). Raises ``PockError``.

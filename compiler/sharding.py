@@ -6,8 +6,10 @@ By its batch (``sparsebp-split-batch``) or by its channels (``sparsebp-split-cha
 
 Each core reads all weights, and so gains where a batch's activations are much more than these, and where
 cores would often wait for each other: after each of many small products. The steps of MobileNets and of small
-encoders do, those of a ResNet-50 on small pictures and of a decoder do not. ``python -m
-pock.benchmarks.shards`` measures both ways on the machine that it runs on.
+encoders do, those of a ResNet-50 on small pictures and of a decoder do not. Where activations are large, a
+core takes its part of the batch in several smaller ones, so that what one operation makes is still in the
+cache when the next one reads it. ``python -m pock.benchmarks.shards`` measures these ways on the machine that
+it runs on.
 
 Cores that share channels read their own weights only, and exchange activations. They gain where these are
 few, as they are of one picture: ``python -m pock.benchmarks.ranks`` measures it.
@@ -45,6 +47,16 @@ less gained, those with more did not.
 
 LEAST = 2 << 20
 """Bytes of activations from which it pays: telling a core what to do takes some time."""
+
+MOST_MADE = 12 << 20
+"""Bytes of an activation of a part of the batch up to which a smaller part gains nothing.
+
+Some operation makes it and the next one reads it, so it is to stay in a core's share of the cache. On two
+cores with 32 MiB between them, steps of a MobileNetV2 or an EfficientNet-Lite0 on 8 pictures of 224 x 224,
+whose largest activation has 19 MB for four of them, take 5 to 14 % longer in parts of four than in parts of
+two, and up to a third more memory; those of a MobileNetV2 on pictures of 128 x 128, with 6 MB for four of
+them, a sixth less time. ``python -m pock.benchmarks.shards`` prints it beside the times.
+"""
 
 MOST_EXCHANGED = 400_000
 """Bytes of an exchange between ranks, on average, up to which sharing channels pays."""
@@ -84,8 +96,9 @@ def divided_among(cores: int, module: ir.Module, optimizer: Optimizer) -> tuple[
     """How a pruned step is fastest on ``cores``, as estimated, and the programs that it becomes so."""
     if cores < 2:
         return Division(), [module]
-    if (by_batch := _gaining(_gains_by_shards, module, Division(shards=cores))) is not None:
-        return Division(shards=cores), by_batch
+    by_batch = _gaining(_gains_by_shards, module, shards := Division(shards=cores))
+    if by_batch is not None:
+        return _in_smaller_parts(module, shards, by_batch)
     # What each gradient is scaled by is their norm, of which a rank knows its part.
     ranked = optimizer.clip_grad_norm is None
     if ranked and (by_channels := _gaining(_gains_by_ranks, module, Division(ranks=cores))) is not None:
@@ -110,11 +123,29 @@ def _gaining(
     gains: Callable[[ir.Module, ir.Module, int], bool], module: ir.Module, division: Division
 ) -> list[ir.Module] | None:
     """The programs that ``module`` becomes if it is divided, None if that cannot be or gains nothing."""
+    modules = _tried(module, division)
+    return modules if modules is not None and gains(module, modules[0], max(division)) else None
+
+
+def _tried(module: ir.Module, division: Division) -> list[ir.Module] | None:
+    """The programs that ``module`` becomes if it is divided, None if that cannot be."""
     try:
-        modules = divided(copied(module), division)
+        return divided(copied(module), division)
     except PassFailure:
         return None
-    return modules if gains(module, modules[0], max(division)) else None
+
+
+def _in_smaller_parts(
+    module: ir.Module, division: Division, modules: list[ir.Module]
+) -> tuple[Division, list[ir.Module]]:
+    """The same with twice as many parts of the batch, and so on, as long as activations of one are large."""
+    while largest_activation(modules[0]) > MOST_MADE:
+        more = Division(shards=2 * division.shards)
+        smaller = _tried(module, more)
+        if smaller is None:
+            break
+        division, modules = more, smaller
+    return division, modules
 
 
 def _gains_by_shards(_: ir.Module, part: ir.Module, cores: int) -> bool:
@@ -141,6 +172,12 @@ def weights_and_activations(module: ir.Module, count: int) -> tuple[int, int]:
     read = sum(_bytes(value) for value in values if not _is_table(value))
     made = sum(_bytes(op.operation.results[0]) for name in _MAKING for op in operations(gradients, name))
     return read, count * made
+
+
+def largest_activation(module: ir.Module) -> int:
+    """Bytes of the largest activation of ``@gradients``."""
+    made = (op for name in _MAKING for op in operations(gradients_of(module), name))
+    return max((_bytes(op.operation.results[0]) for op in made), default=0)
 
 
 def products_of(module: ir.Module) -> int:

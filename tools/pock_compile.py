@@ -213,7 +213,7 @@ def _summary(result: "Result") -> Iterator[tuple[str, str]]:
         yield "trains", _trained(result.coverage)
         yield "model", f"{metadata['model']} for {metadata['target']}"
         if shards := metadata.get("shards"):
-            yield "batch", f"in {shards['count']} parts, each on a core of its own"
+            yield "batch", f"in {shards['count']} parts, each on one core"
         if ranks := metadata.get("ranks"):
             yield "channels", f"shared by {ranks['count']} cores"
         memory = metadata["memory"]

@@ -17,7 +17,7 @@ from pock.compiler import (
 )
 from pock.compiler.opt import run_pipeline
 from pock.compiler.passes.split_batch import SplitBatch
-from pock.compiler.sharding import weights_and_activations
+from pock.compiler.sharding import largest_activation, weights_and_activations
 from pock.compiler.stages import masked, pruned
 from tests.e2e import zoo
 
@@ -86,6 +86,19 @@ def test_channels_are_shared_where_there_is_no_batch_and_no_norm_over_gradients(
     assert worthwhile_division(wide, Scheme.full(), SGD(clip_grad_norm=1.0), 2) == Division()
     # Of few channels at many positions, what is exchanged is most of what there is to do.
     assert worthwhile_division(program, Scheme.full(), SGD(), 2) == Division()
+
+
+def test_parts_are_smaller_than_there_are_cores_where_activations_are_large() -> None:
+    # The first convolution makes 8 channels at half the height and width.
+    def divisions(batch: int, size: int) -> Division:
+        return worthwhile_division(_images(batch, size), Scheme.full(), SGD(), 2)
+
+    module = _images(16, 512).copy_module()
+    run_pipeline(module, [*masked(Scheme.full()), *pruned(), SplitBatch(2)])
+    assert largest_activation(module) == 8 * 8 * 256 * 256 * 4
+    assert [divisions(16, size).shards for size in (128, 512, 1024)] == [2, 4, 16]
+    # No smaller part is left, or the batch has none.
+    assert [divisions(batch, 1024).shards for batch in (2, 6)] == [2, 2]
 
 
 def test_a_batch_comes_before_channels() -> None:
