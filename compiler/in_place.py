@@ -11,7 +11,7 @@ from iree.compiler import ir
 from .analysis import stream_ir
 from .analysis.state_hazards import Analysis, analyse
 from .errors import PockError
-from .update_order import order_updates
+from .update_order import order_updates, part_sums
 
 _DONATED = "iree.abi.output"
 
@@ -32,7 +32,9 @@ class InPlaceModule:
     """A linalg module, changed as little as makes it right when IREE works in place.
 
     * A gradient and its update move behind the last read of the old value (``compiler/update_order.py``).
-    * State of ``@step`` (or ``@update``) whose update is not safe in place is no longer donated: it gets new
+    * Where its update is not safe in place even so, what sums the old value is parted from other updates (the
+      same).
+    * State of ``@step`` (or ``@update``) whose update is still not safe is no longer donated: it gets new
       storage.
     * An argument that is not donated and that IREE writes to gets a use that keeps it.
     * A result that another operation updates a slice of is copied: IREE does that in place even so
@@ -54,11 +56,12 @@ class InPlaceModule:
         self.copied: dict[int, str] = {}
         """Index of an argument of ``@step``, or ``@update``, that is no longer donated -> why."""
         self._kept: dict[str, set[int]] = {name: set() for name in self._donated}
+        self._parted: set[int] = set()
 
     @property
     def changed(self) -> bool:
         """Whether ``check`` has found something to change."""
-        return bool(self.copied) or any(self._kept.values())
+        return bool(self.copied) or bool(self._parted) or any(self._kept.values())
 
     @property
     def donated(self) -> dict[str, dict[int, int]]:
@@ -74,9 +77,9 @@ class InPlaceModule:
             return self._original
         with _parsed(self._original) as module:
             functions = _functions(module)
-            if self.copied:
-                for name in self._writers:
-                    _drop_donation(functions[name], self.copied)
+            for name in self._writers:
+                part_sums(functions[name], self._donated[name], self._parted)
+                _drop_donation(functions[name], self.copied)
             for name, arguments in self._kept.items():
                 _keep(functions[name], arguments)
             return _text(module)
@@ -88,6 +91,7 @@ class InPlaceModule:
         """
         found = {}
         right = True
+        hazards: dict[int, str] = {}
         kernels = stream_ir.kernels(stream)
         for name, donated in self.donated.items():
             analysis = analyse(stream, name, donated, self._shared[name], kernels)
@@ -96,11 +100,23 @@ class InPlaceModule:
             self._kept[name].update(analysis.overwritten)
             right = right and not analysis.overwritten and not analysis.hazards
             if name in self._writers:
-                self.copied |= analysis.hazards
+                hazards.update(analysis.hazards)
             elif analysis.hazards:
                 raise InPlaceError(f"@{name} reads what it writes: {next(iter(analysis.hazards.values()))}")
             found[name] = analysis
+        parted = self._part(hazards.keys() - self._parted) if hazards else set()
+        self._parted |= parted
+        self.copied |= {i: why for i, why in hazards.items() if i not in parted}
         return found if right else None
+
+    def _part(self, arguments: Collection[int]) -> set[int]:
+        """Those of ``arguments`` that are summed for other updates."""
+        if not arguments:
+            return set()
+        with _parsed(self._original) as module:
+            functions = _functions(module)
+            found = [part_sums(functions[name], self._donated[name], arguments) for name in self._writers]
+        return set().union(*found)
 
 
 @contextmanager
@@ -163,6 +179,8 @@ def _shared(function: Any) -> list[int]:
 
 def _drop_donation(function: Any, arguments: Collection[int]) -> None:
     """The given arguments are no longer donated."""
+    if not arguments:
+        return
     left = [
         {a.name: a.attr for a in attributes if not (i in arguments and a.name == _DONATED)}
         for i, attributes in enumerate(_argument_attributes(function))

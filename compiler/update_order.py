@@ -14,10 +14,20 @@ There ``%dx`` would be computed from the new value: the parameter could not be u
     %dw = linalg.matmul ins(%xt, %dy)
     %new = linalg.generic ins(%w, %dw)
 
+IREE also puts dispatches that need not wait for each other side by side, where what they all need is there:
+in front of a dispatch that reads the old value, if nothing is beside that one. So it does here with the
+update of ``%w``, if something that needs no more than ``%dw`` stands behind it::
+
+    %sum = linalg.generic ins(%dw, %w)
+    %other = linalg.generic ins(%v, %sum)
+    %new = linalg.generic ins(%w, %dw)
+
+If ``%other`` is a dispatch of its own, it is beside the update, and so that one has to wait for ``%sum``.
+
 Whether the updates that IREE makes of this are right is not decided here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from iree.compiler import ir
@@ -51,6 +61,52 @@ def order_updates(function: Any, donated: Mapping[int, int]) -> bool:
         if early:
             order, moved = _order(block), True
     return moved
+
+
+def part_sums(function: Any, donated: Mapping[int, int], arguments: Collection[int]) -> set[int]:
+    """Part sums that read one of ``arguments`` from the arithmetic that only updates by them.
+
+    Returns the arguments for which there were such sums. ``donated`` is that of ``order_updates``.
+    """
+    block = function.regions[0].blocks[0]
+    results = list(block.operations[len(block.operations) - 1].operands)
+    found = set()
+    for i in arguments:
+        update = _update(results[donated[i]])
+        for op in _readers(block.arguments[i]) - update:
+            if _sums(op) and _is_for_updates(op):
+                _part(op.results[0])
+                found.add(i)
+    return found
+
+
+def _is_for_updates(op: Any) -> bool:
+    """Whether all that is made of an operation's one result is elementwise, and returned."""
+    if len(op.results) != 1:
+        return False
+    seen: set[Any] = set()
+    pending = [op]
+    while pending:
+        for result in pending.pop().results:
+            for user in _users(result):
+                if user.name == "func.return" or user in seen:
+                    continue
+                if not user.name.startswith(_PURE) or _sums(user):
+                    return False
+                seen.add(user)
+                pending.append(user)
+    return bool(seen)
+
+
+def _part(value: Any) -> None:
+    """Put a barrier between ``value`` and its uses."""
+    uses = [(use.owner.operation, use.operand_number) for use in value.uses]
+    barrier = ir.Operation.create(
+        "iree_tensor_ext.compute_barrier.start", [value.type], [value], loc=value.owner.location,
+        ip=ir.InsertionPoint.after(value.owner),
+    )  # fmt: skip
+    for user, number in uses:
+        user.operands[number] = barrier.results[0]
 
 
 def _readers(value: Any) -> set[Any]:

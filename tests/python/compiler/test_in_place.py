@@ -225,6 +225,23 @@ STEPS = {
         lambda v: (v["w"] * v["x"], every_other(v["w"] * v["x"], v["w"].T[:HALF])),
         copied=("w",),
     ),
+    "a read of the old value that something else updates by, in front of what runs beside the update": Step(
+        (
+            matmul("%d", "%x", "%x"),
+            matmul("%r", "%d", "%w"),
+            f"  %snew = arith.subf %s, %r : {T}",
+            f"  %wnew = arith.subf %w, %d : {T}",
+            matmul("%e", "%d", "%x"),
+            matmul("%f", "%e", "%x"),
+        ),
+        ("%f", "%wnew", "%snew"),
+        lambda v: (
+            np.linalg.matrix_power(v["x"] / N, 4) * N,
+            v["w"] - v["x"] @ v["x"] / N,
+            v["s"] - v["x"] @ v["x"] / N @ v["w"] / N,
+        ),
+        states=("w", "s"),
+    ),
     "a result of which a column is changed": Step(
         (
             f"  %v = arith.mulf %w, %x : {T}",

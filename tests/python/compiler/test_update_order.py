@@ -5,7 +5,7 @@
 import pytest
 from iree.compiler import ir
 
-from pock.compiler.update_order import order_updates
+from pock.compiler.update_order import order_updates, part_sums
 
 T = "tensor<4x4xf32>"
 
@@ -93,6 +93,49 @@ def test_order(name: str) -> None:
         assert moved is (_order(function) != before)
         # What is in order stays in order.
         assert not order_updates(function, {2: 1, 3: 2})
+
+
+SUMS = {
+    "a sum that another parameter is updated by is parted from the update": (
+        [DW, matmul("r", "dw", "w"), elementwise("addf", "other", "v", "r"), NEW], "r", ["arith.addf"],
+    ),
+    "one that a product is made of is not": (
+        [DW, matmul("r", "dw", "w"), elementwise("addf", "s", "v", "r"), matmul("other", "s", "x"), NEW],
+        "", [],
+    ),
+    "what reads another parameter is not": (
+        [DW, matmul("r", "dw", "v"), elementwise("addf", "other", "v", "r"), NEW], "", [],
+    ),
+    "its own update is not": ([DW, NEW, elementwise("addf", "other", "v", "x")], "", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_parting(name: str) -> None:
+    lines, parted, users = SUMS[name]
+    body = "\n".join(lines)
+    text = f"""
+    func.func @step(%x: {T}, %dy: {T}, %w: {T}, %v: {T}) -> ({T}, {T}) {{
+      %zero = arith.constant 0.0 : f32
+      %empty = tensor.empty() : {T}
+      %zeros = linalg.fill ins(%zero : f32) outs(%empty : {T}) -> {T}
+      {body}
+      return %new, %other : {T}, {T}
+    }}"""
+    with ir.Context() as context:
+        context.allow_unregistered_dialects = True
+        module = ir.Module.parse(text)
+        function = module.body.operations[0].operation
+        count = len(_order(function))
+        found = part_sums(function, {2: 0, 3: 1}, {2})
+        assert module.operation.verify()
+        barriers = [op for op in _order(function) if "barrier" in op.name]
+        assert len(_order(function)) - count == len(barriers) == len(found) == len(users[:1])
+        assert found <= {2}
+        for barrier in barriers:
+            made = [line.split(" ")[0].strip("%") for line in lines].index(parted)
+            assert barrier.operands[0].owner == _order(function)[3 + made]
+            assert [use.owner.operation.name for use in barrier.results[0].uses] == users
 
 
 def _order(function: ir.Operation) -> list[ir.Operation]:
