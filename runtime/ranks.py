@@ -74,6 +74,8 @@ class Ranked:
         ]
 
     def place(self, arrays: Sequence[Array]) -> Places:
+        for worker in self._workers:
+            worker.wake()
         return tuple([feed.place(array) for feed, array in zip(self._feeds, arrays, strict=True)])
 
     def pack(

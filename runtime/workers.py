@@ -30,6 +30,11 @@ class Worker:
         """Whether there is a thread, which does what it is asked to."""
         return self._process == os.getpid()
 
+    def wake(self) -> None:
+        """Have the thread look up, if there is one: it starts sooner on what it is asked for soon."""
+        if self.running:
+            self._requests.put(_WAKE)
+
     def ask(self, argument: Any) -> None:
         """Have the function called; ``answer`` is to be asked for before the next call."""
         if not self.running:
@@ -77,6 +82,7 @@ class Worker:
 
 
 _NOTHING: Any = object()
+_WAKE: Any = object()
 
 
 def _serve(function: Callable[[Any], Any], requests: "SimpleQueue[Any]", answers: "SimpleQueue[Any]") -> None:
@@ -89,6 +95,8 @@ def _serve_one(
 ) -> bool:
     """Answer one request; nothing of it is kept until the next."""
     request = requests.get()
+    if request is _WAKE:
+        return True
     if request is None:
         return False
     number, argument = request
