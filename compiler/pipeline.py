@@ -3,7 +3,7 @@
 """The way through the compiler: training program, scheme, optimizer and target to an artifact."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -28,12 +28,13 @@ from .optimizers import SGD, Optimizer
 from .passes.expand_optimizer import hyperparameters_of
 from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.split_batch import division_of, summands_of
+from .passes.split_evaluation import LOSS
 from .program import TrainingProgram, digest, parameter_bytes
 from .ranks import Part, exchange_bytes, exchanges, merge, of_rank, part_values, parts_of, state_parts
 from .scheme import Scheme
 from .sharding import Division, divided, divided_among
 from .stages import lowered, masked, pruned, storable, trained
-from .torch_ir import gradients_of, operations
+from .torch_ir import functions, gradients_of, operations
 
 FORMAT = 1
 """The version of the metadata that artifacts carry."""
@@ -265,7 +266,7 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
         embed=parameters == "embedded",
         tiling=partial(chosen.tiling, alone=max(shards, ranks) > 1),
         tuning_flags=chosen.tuning_flags(),
-        callers=_callers(described, chosen),
+        callers=_callers(described, chosen, functions(module)),
         phases=_phases(shards, ranks),
         queued=not chosen.is_local,
     )
@@ -365,17 +366,22 @@ def _state_arguments(described: Mapping[str, Any]) -> dict[int, str]:
     return {first + i: entry["name"] for i, entry in enumerate(described["state"])}
 
 
-def _callers(described: Mapping[str, Any], target: Target) -> dict[str, int]:
-    """How many arguments of each function are arrays that the target reads in the caller's memory."""
+def _callers(described: Mapping[str, Any], target: Target, names: Collection[str]) -> dict[str, int]:
+    """How many arguments of the functions with these names the target reads in the caller's memory."""
     if not target.is_local:
         return {}
-    inputs, targets = len(described["inputs"]), len(described["targets"])
-    callers = {"evaluate": inputs + targets, "predict": inputs}
-    if "shards" in described:
-        return {"gradients": inputs + targets + len(described["shards"]["whole"]), **callers}
-    callers = {"step": inputs + targets, **callers}
+    inputs, outputs, targets = (len(described[key]) for key in ("inputs", "outputs", "targets"))
+    whole = len(described["shards"]["whole"]) if "shards" in described else 0
+    callers = {
+        "step": inputs + targets,
+        "gradients": inputs + targets + whole,
+        "predict": inputs,
+        "evaluate": inputs + targets,
+        LOSS: outputs + targets,
+    }
     ranks = described["ranks"]["count"] if "ranks" in described else 1
-    return {of_rank(name, k): count for k in range(ranks) for name, count in callers.items()}
+    every = {of_rank(name, k): count for k in range(ranks) for name, count in callers.items()}
+    return {name: every[name] for name in names if name in every}
 
 
 def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from .analysis.declared import role_of
 from .passes.base import fail_at
 from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.split_channels import part_of
+from .passes.split_evaluation import LOSS
 from .program import archive_key
 from .torch_ir import functions, operations, step_of
 
@@ -104,6 +105,8 @@ def merge(modules: Sequence[ir.Module], parts: Mapping[str, Part]) -> None:
             operation = op.operation
             name = ir.StringAttr(operation.attributes["sym_name"]).value
             if operation.name == "func.func":
+                if rank > 0 and name == LOSS:
+                    continue
                 _rename_loads(op, parts, rank)
                 operation.attributes["sym_name"] = ir.StringAttr.get(of_rank(name, rank), module.context)
             elif operation.name == "util.global" and name in parts:

@@ -20,6 +20,7 @@ from .passes.prune_positions import PrunePositions
 from .passes.raise_gradients import RaiseGradients
 from .passes.rematerialize import Rematerialize
 from .passes.schedule_updates import ScheduleUpdates
+from .passes.split_evaluation import SplitEvaluation
 from .passes.widen_bits import WidenBits
 from .scheme import Scheme
 
@@ -44,6 +45,7 @@ def trained(optimizer: Optimizer, bits: bool = True) -> list[Stage]:
         Rematerialize(transcendental=True, bits=bits),
         ExpandOptimizer.of(optimizer),
         ScheduleUpdates(),
+        SplitEvaluation(),
         ConvertLayout(),
     ]
 

@@ -48,6 +48,7 @@ class Ranked:
             for name in ("init", "step", "predict", "evaluate")
             if name != "evaluate" or program.function(name) is not None
         }
+        self._loss = program.function("loss")
         self._given = len(feeds) + len(metadata.hyperparameters)
         self._state = 1 + len(metadata.outputs)
         self._initial, self._returned = len(metadata.state), len(metadata.returned)
@@ -89,6 +90,9 @@ class Ranked:
 
     def forward(self, name: str, inputs: Sequence[Any], model: Refs) -> Any:
         return self._side_by_side(name, self._packed(inputs, model), self._state + 2)[0]
+
+    def loss(self, given: Sequence[Any]) -> Any:
+        return self._lanes[0].run(self._loss, packed(given), 1)
 
     def close(self) -> None:
         for worker in self._workers:

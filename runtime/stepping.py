@@ -64,6 +64,12 @@ class Stepping(Protocol):
         Raises ``DeviceError``.
         """
 
+    def loss(self, given: Sequence[Any]) -> Any:
+        """The result of ``loss`` for the outputs of ``predict``, which was called last, and targets.
+
+        Raises ``DeviceError``.
+        """
+
     def close(self) -> None:
         """Let go of memory and threads."""
 
@@ -78,6 +84,7 @@ class Whole:
         self._program = program
         self._init = required(program, "init")
         self._functions = {"predict": required(program, "predict"), "evaluate": program.function("evaluate")}
+        self._loss = program.function("loss")
         self.devices = (program.device,)
 
     def init(self) -> Sequence[Any]:
@@ -87,6 +94,10 @@ class Whole:
         arguments = packed([*inputs, *model[0]])
         results = 1 + len(self._program.metadata.outputs)
         return self._program.call(self._functions[name], arguments, results)
+
+    def loss(self, given: Sequence[Any]) -> Any:
+        # Memory that ``predict`` wants again next time stays.
+        return self._program.run(self._loss, packed(given), 1)
 
 
 class Undivided(Whole):

@@ -148,23 +148,35 @@ class Trainer:
 
         Raises ``InputError`` or ``DeviceError``.
         """
-        outputs = self._forward("predict", self._inputs, arrays, named, 0)[1]
+        kept, given = self._given(self._inputs, arrays, named)
+        outputs = self._converted(self._forward("predict", given), 0)
+        del kept
         return outputs[0] if len(outputs) == 1 else outputs
 
     def evaluate(self, *arrays: Any, **named: Any) -> tuple[float, Any]:
         """The loss and the outputs (as ``predict`` gives them) for inputs and targets; trains nothing.
 
-        Raises ``InputError``, ``DeviceError``, and ``PockRuntimeError`` for a program without ``evaluate``.
+        Raises ``InputError``, ``DeviceError``, and ``PockRuntimeError`` for a program that cannot.
         """
         if not self.can_evaluate:
-            raise PockRuntimeError("the program has no function 'evaluate'")
-        results, outputs = self._forward("evaluate", self._pairs, arrays, named, 1)
-        return self._loss(results), outputs[0] if len(outputs) == 1 else outputs
+            raise PockRuntimeError("the program has no function 'evaluate' or 'loss'")
+        kept, given = self._given(self._pairs, arrays, named)
+        if self._program.function("evaluate") is not None:
+            loss = results = self._forward("evaluate", given)
+            first = 1
+        else:
+            count, first = len(self._inputs), 0
+            results = self._forward("predict", given[:count])
+            made = [results.get_as_ref(i) for i in range(len(self.metadata.outputs))]
+            loss = self._stepping.loss([*made, *given[count:]])
+        outputs = self._converted(results, first)
+        del kept
+        return self._loss(loss), outputs[0] if len(outputs) == 1 else outputs
 
     @property
     def can_evaluate(self) -> bool:
-        """Whether the program has ``evaluate``."""
-        return self._program.function("evaluate") is not None
+        """Whether the program has ``evaluate``, or ``loss`` of what ``predict`` returns."""
+        return any(self._program.function(name) is not None for name in ("evaluate", "loss"))
 
     @property
     def outputs(self) -> tuple[Array, ...]:
@@ -178,21 +190,20 @@ class Trainer:
             self._outputs = self._joined(self._stepped)
         return self._outputs
 
-    def _forward(
-        self,
-        function: str,
-        specs: Sequence[TensorSpec],
-        arrays: Sequence[Any],
-        named: dict[str, Any],
-        first: int,
-    ) -> tuple[Any, tuple[Array, ...]]:
+    def _given(
+        self, specs: Sequence[TensorSpec], arrays: Sequence[Any], named: dict[str, Any]
+    ) -> tuple[Sequence[Array], Sequence[Any]]:
+        """The arrays, which views do not keep, and their views."""
         self._check_state()
         bound = bind(specs, arrays, named)
         places = [feed.place(array) for feed, array in zip(self._feeds, bound, strict=False)]
         hyperparameters((), named)
+        return bound, views(self._feeds, bound, places)
+
+    def _forward(self, function: str, given: Sequence[Any]) -> Any:
+        """The results of a function of ``given`` views and the model."""
         model = [[refs[i] for i in self._model] for refs in self._state.refs]
-        results = self._stepping.forward(function, views(self._feeds, bound, places), model)
-        return results, self._converted(results, first)
+        return self._stepping.forward(function, given, model)
 
     def _pack(self, arrays: Sequence[Array], places: Places) -> Sequence[Any]:
         """The arguments of a step, to be used again for inputs at the same places.

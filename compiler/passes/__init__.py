@@ -32,6 +32,7 @@ _REGISTRY = {
     "sparsebp-simplify": "simplify:Simplify",
     "sparsebp-split-batch": "split_batch:SplitBatch",
     "sparsebp-split-channels": "split_channels:SplitChannels",
+    "sparsebp-split-evaluation": "split_evaluation:SplitEvaluation",
     "sparsebp-widen-bits": "widen_bits:WidenBits",
 }
 

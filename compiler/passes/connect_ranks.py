@@ -13,6 +13,7 @@ from pock.compiler.conversions.builder import LinalgBuilder
 from pock.compiler.torch_ir import body, functions, operations, set_function_type
 
 from .base import Pass, fail_at
+from .split_evaluation import LOSS
 
 EXCHANGE = "sparsebp.exchange"
 """The attribute of functions that says how many bytes ranks exchange in."""
@@ -49,11 +50,11 @@ _BITS = {"f16": 16, "bf16": 16, "f32": 32, "f64": 64}
 class ConnectRanks(Pass):
     """Lower ``sparsebp.all_reduce`` of builtin tensors to kernels through which ranks exchange.
 
-    Each function gets two more arguments, which it returns in the same storage: ``exchange``, bytes that all
-    ranks read and write, and ``turns``, with a counter for each rank. A kernel copies its summand to the
-    rank's place in the exchange, counts its rank's turn, waits until all ranks have come as far and adds up,
-    in the order of ranks, so that all get the same. As a rank may be ahead by one exchange, there are two
-    places, which take turns. ::
+    Each function but ``@init`` and ``@loss`` gets two more arguments, which it returns in the same storage:
+    ``exchange``, bytes that all ranks read and write, and ``turns``, with a counter for each rank. A kernel
+    copies its summand to the rank's place in the exchange, counts its rank's turn, waits until all ranks
+    have come as far and adds up, in the order of ranks, so that all get the same. As a rank may be ahead by
+    one exchange, there are two places, which take turns. ::
 
         %y = "sparsebp.all_reduce"(%x) {rank = 0, ranks = 2} : (tensor<4x8xf32>) -> tensor<4x8xf32>
 
@@ -85,7 +86,7 @@ class ConnectRanks(Pass):
         place = max(_aligned(_bytes(op)) for op in sums)
         kernels: dict[tuple[int, str], str] = {}
         for name, function in functions(module).items():
-            if name != "init":
+            if name not in ("init", LOSS):
                 _connect(function, found[name], count, 2 * count * place, kernels)
         for (elements, element), kernel in kernels.items():
             source = ir.Module.parse(

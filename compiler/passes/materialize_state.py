@@ -20,6 +20,7 @@ from pock.dialects.types import element_of, shape_of, vtensor
 
 from .base import Pass, fail_at
 from .split_batch import summands_of
+from .split_evaluation import LOSS
 
 SCOPE = "model"
 """The parameter scope under which initial values are found."""
@@ -62,10 +63,10 @@ class MaterializeState(Pass):
           ...
           return %loss, %new : !torch.vtensor<[],f32>, !torch.vtensor<[8],f32>
 
-    ``@predict`` and ``@evaluate`` take the parameters and buffers among the state and change nothing.
-    An assign of a slice inserts it into the old value. Where the batch is divided
-    (``sparsebp-split-batch``), ``@update`` takes the state as ``@step`` does; ``@gradients`` takes what it
-    reads of it, and then donated storage for each of its summands.
+    ``@predict`` and ``@evaluate`` take the parameters and buffers among the state and change nothing;
+    ``@loss`` (``sparsebp-split-evaluation``) takes none. An assign of a slice inserts it into the old value.
+    Where the batch is divided (``sparsebp-split-batch``), ``@update`` takes the state as ``@step`` does;
+    ``@gradients`` takes what it reads of it, and then donated storage for each of its summands.
     """
 
     name: ClassVar[str] = "sparsebp-materialize-state"
@@ -80,7 +81,7 @@ class MaterializeState(Pass):
         types = _read_types(module)
         writing = update_of(module)
         for name, function in by_name.items():
-            others = _read_by(function, state) if name == "gradients" else model_state
+            others = _read_by(function, state) if name in ("gradients", LOSS) else model_state
             donate = function == writing
             _Materialization(function, declared, state if donate else others, types, donate).run()
             if name == "gradients":

@@ -66,7 +66,7 @@ def check_training(
     shards: int = 1,
     ranks: int = 1,
 ) -> Artifact:
-    """Train ``steps`` steps in both and compare losses, trained tensors and frozen channels.
+    """Train ``steps`` steps in both and compare losses, trained tensors, frozen channels, and an evaluation.
 
     Losses agree within ``loss_tolerance`` relative. Of every trained tensor, the value agrees within
     ``tolerance`` of its largest element, and so does what training changed, within ten times that of
@@ -92,7 +92,25 @@ def check_training(
         if name in expected.tensors:
             mask, axis = masks.get(name, (Mask.full(), 0))
             compare(name, value, expected.tensors[name], program.parameters.get(name), mask, axis, tolerance)
+    _check_evaluation(task, trainer, batches[-1], loss_tolerance)
     return artifact
+
+
+def _check_evaluation(
+    task: TrainingTask, trainer: Trainer, batch: reference.Batch, loss_tolerance: float
+) -> None:
+    """Compare the loss and the outputs for a batch with PyTorch's for the same state."""
+    arrays = [t.numpy() for tensors in batch for t in tensors]
+    loss, outputs = trainer.evaluate(*arrays)
+    found = outputs if isinstance(outputs, tuple) else (outputs,)
+    wanted, expected = reference.evaluate(task, trainer.state_dict(), batch, seed=7, step=trainer.steps)
+    np.testing.assert_allclose(loss, wanted, rtol=loss_tolerance, atol=1e-7)
+    predicted = trainer.predict(*arrays[: len(task.inputs)])
+    for got, again, want in zip(
+        found, predicted if isinstance(predicted, tuple) else (predicted,), expected, strict=True
+    ):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4 * max(float(np.abs(want).max()), 1e-3))
+        np.testing.assert_array_equal(got, again)
 
 
 def compare(

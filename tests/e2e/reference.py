@@ -94,6 +94,20 @@ def train(
     return Trained(losses, {name: t.detach().numpy() for name, t in tensors.items()})
 
 
+def evaluate(
+    task: TrainingTask, tensors: Mapping[str, np.ndarray], batch: Batch, seed: int, step: int
+) -> tuple[float, list[np.ndarray]]:
+    """The loss and the outputs of the task's model with these ``tensors`` in place of its own."""
+    model = copy.deepcopy(task.model).eval()
+    inputs, targets = batch
+    values = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    with torch.no_grad(), _Draws(seed, step):
+        outputs = torch.func.functional_call(model, values, tuple(inputs), tie_weights=False)
+        loss = task.loss(outputs, *targets)
+    found = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    return float(loss), [output.numpy() for output in found]
+
+
 def _part(tensor: Tensor, mask: Mask, axis: int) -> Tensor:
     return tensor.index_select(axis, torch.tensor(mask.positions())) if mask.is_sliced else tensor
 

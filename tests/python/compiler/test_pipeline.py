@@ -613,6 +613,16 @@ def test_metadata_says_how_a_batch_is_divided() -> None:
     assert {command.kind for command in artifact.commands} >= {"dispatch"}
 
 
+def test_the_forward_pass_is_compiled_once_for_prediction_and_evaluation() -> None:
+    for ranks in (1, 2):
+        text = emit(traced("conv"), Emit.LINALG, Scheme.full(), SGD(), ranks=ranks)
+        assert "@evaluate" not in text
+        loss = text[text.index("func.func @loss(") :].split("func.func")[1]
+        assert "conv" not in loss.split("return")[0] and "loc" not in loss.split("->")[0]
+        # Of the outputs and the labels; not of state, nor of what ranks share.
+        assert loss.split("->")[0].count("%arg") == 2
+
+
 def test_a_divided_step_has_two_functions_at_every_stage_from_pruned_on() -> None:
     program = traced("conv")
     for stage, names in ((Emit.SPARSEBP, {"step"}), (Emit.PRUNED, {"gradients", "update"})):

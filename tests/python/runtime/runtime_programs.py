@@ -228,8 +228,11 @@ def update() -> str:
 STATES = (("%w", W), ("%b", B), ("%mean", V), ("%m", M), ("%count", COUNT), ("%seed", COUNT))
 
 
-def softmax_mlir(metadata: Mapping[str, Any] | None, frozen: str) -> str:
-    """The classifier's MLIR; ``frozen`` is the attribute that gives ``@scale`` its value."""
+def softmax_mlir(metadata: Mapping[str, Any] | None, frozen: str, apart: bool = False) -> str:
+    """The classifier's MLIR; ``frozen`` is the attribute that gives ``@scale`` its value.
+
+    ``apart`` has it compute the loss in a function of its own, of the outputs.
+    """
     types = ", ".join(t for _, t in STATES)
     donated = ", ".join(f"{n}: {t} {{iree.abi.output = {k + 2} : index}}" for k, (n, t) in enumerate(STATES))
     weight = ", ".join(f"[{', '.join(repr(float(v)) for v in row)}]" for row in WEIGHT)
@@ -257,14 +260,28 @@ func.func @predict(%x: {X}, {model}) -> {LOGITS} {{
 {logits("%x")}
 return %l : {LOGITS}
 }}
+{_loss_apart() if apart else _evaluate(model)}
+}}
+"""
+
+
+def _evaluate(model: str) -> str:
+    return f"""
 func.func @evaluate(%x: {X}, %y: {Y}, {model}) -> ({SCALAR}, {LOGITS}) {{
 {SCALARS}
 {logits("%x")}
 {loss()}
 return %loss, %l : {SCALAR}, {LOGITS}
-}}
-}}
-"""
+}}"""
+
+
+def _loss_apart() -> str:
+    return f"""
+func.func @loss(%l: {LOGITS}, %y: {Y}) -> {SCALAR} {{
+{SCALARS}
+{loss()}
+return %loss : {SCALAR}
+}}"""
 
 
 def reflection(metadata: Mapping[str, Any] | None) -> str:
@@ -348,10 +365,12 @@ def iree_compile(source: Path, path: Path, options: Sequence[str]) -> Path:
     return path
 
 
-def softmax_program(path: Path, target: str = "cpu", metadata: Mapping[str, Any] | None = None) -> Path:
-    """The classifier with its frozen parameter embedded."""
+def softmax_program(
+    path: Path, target: str = "cpu", metadata: Mapping[str, Any] | None = None, apart: bool = False
+) -> Path:
+    """The classifier with its frozen parameter embedded; ``apart`` is that of ``softmax_mlir``."""
     values = ", ".join(repr(float(v)) for v in SCALE)
-    text = softmax_mlir(metadata or softmax_metadata(), f"dense<[{values}]>")
+    text = softmax_mlir(metadata or softmax_metadata(), f"dense<[{values}]>", apart)
     return compile_mlir(text, path, target)
 
 

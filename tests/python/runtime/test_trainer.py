@@ -24,6 +24,7 @@ from tests.python.runtime.runtime_programs import (
     compile_mlir,
     reflection,
     softmax_metadata,
+    softmax_program,
     spec,
 )
 
@@ -87,8 +88,10 @@ def test_steps_are_those_of_numpy(softmax: Path) -> None:
     assert (int(state["step"]), int(state["seed"]), trainer.steps) == (5, SEED, 5)
 
 
-def test_prediction_and_evaluation_train_nothing(softmax: Path) -> None:
-    trainer, reference = Trainer(softmax), Reference()
+@pytest.mark.parametrize("apart", [False, True])
+def test_prediction_and_evaluation_train_nothing(tmp_path: Path, apart: bool) -> None:
+    trainer, reference = Trainer(softmax_program(tmp_path / "model.vmfb", apart=apart)), Reference()
+    assert trainer.can_evaluate
     x, y = batch()
     logits = reference.forward(x)
     before = trainer.state_dict(optimizer=True)
@@ -96,6 +99,9 @@ def test_prediction_and_evaluation_train_nothing(softmax: Path) -> None:
     loss, outputs = trainer.evaluate(x, y)
     assert loss == pytest.approx(reference.loss(logits, y), rel=1e-5)
     assert np.array_equal(outputs, trainer.predict(x=x))
+    # The targets may lie anywhere.
+    shifted = np.frombuffer(b"x" + y.tobytes(), np.uint8)[1:].view(y.dtype)
+    assert trainer.evaluate(np.asfortranarray(x), y=shifted) == (loss, pytest.approx(outputs))
     for name, array in trainer.state_dict(optimizer=True).items():
         assert np.array_equal(array, before[name])
 
@@ -467,7 +473,7 @@ def test_steps_are_counted_for_a_program_that_does_not(echo: Path, tmp_path: Pat
 def test_a_program_without_evaluate_says_so(echo: Path) -> None:
     trainer = Trainer(echo)
     assert not trainer.can_evaluate
-    with pytest.raises(PockRuntimeError, match="no function 'evaluate'"):
+    with pytest.raises(PockRuntimeError, match="no function 'evaluate' or 'loss'"):
         trainer.evaluate(*_echo_batch(1.0))
 
 
