@@ -13,6 +13,7 @@ from .passes.apply_scheme import ApplyScheme
 from .passes.convert_layout import ConvertLayout
 from .passes.expand_optimizer import ExpandOptimizer
 from .passes.fold_batch_norm import FoldBatchNorm
+from .passes.fold_padding import FoldPadding
 from .passes.fuse_batch_norm_grad import FuseBatchNormGrad
 from .passes.fuse_weight_update import FuseWeightUpdate
 from .passes.prune_backward import PruneBackward
@@ -47,6 +48,7 @@ def trained(optimizer: Optimizer, bits: bool = True) -> list[Stage]:
         ScheduleUpdates(),
         SplitEvaluation(),
         ConvertLayout(),
+        FoldPadding(),
     ]
 
 

@@ -259,6 +259,16 @@ def permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:
     return source, order
 
 
+def paddings(op: Any) -> list[tuple[int, int]]:
+    """What ``torch.aten.constant_pad_nd`` puts before and behind each dimension, the first first.
+
+    PyTorch's list counts from the last dimension and has two entries for each. Raises ``NotConstant``.
+    """
+    x, listed = op.operation.operands[0], constant(op.operation.operands[1])
+    pairs = [(listed[i], listed[i + 1]) for i in range(0, len(listed), 2)]
+    return [(0, 0)] * (len(shape_of(x.type)) - len(pairs)) + pairs[::-1]
+
+
 def functions(module: ir.Module) -> dict[str, Any]:
     """The functions of a module that have bodies, by name."""
     return {

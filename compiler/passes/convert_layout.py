@@ -18,6 +18,7 @@ from pock.compiler.torch_ir import (
     defining_op,
     functions,
     operations,
+    paddings,
     permutation,
     widen,
 )
@@ -447,14 +448,11 @@ def _select_channels(f: _Function, op: Any, b: TorchBuilder, force: bool = False
 
 
 def _pad(f: _Function, op: Any, b: TorchBuilder, force: bool = False) -> bool:
-    """constant_pad_nd, whose list counts from the last dimension and has two entries for each."""
-    x, pads, fill = op.operation.operands
+    x, _, fill = op.operation.operands
     if not force and x not in f.last:
         return False
     old, rank = op.operation.results[0], len(shape_of(x.type))
-    listed = constant(pads)
-    each = [tuple(listed[i : i + 2]) for i in range(0, len(listed), 2)]
-    by_dimension = [*reversed(each + [(0, 0)] * (rank - len(each)))]
+    by_dimension = paddings(op)
     turned = [n for i in reversed(_order(rank)) for n in by_dimension[i]]
     f.last[old] = _again(op, b, [f.of(x), b.int_list(turned), fill], _as_last(old.type, b))
     return True

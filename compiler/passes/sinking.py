@@ -17,7 +17,15 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.elementwise import ELEMENTWISE, REDUCTIONS
 from pock.compiler.analysis.positions import Positions
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, attributes_of, constant, defining_op, operations
+from pock.compiler.torch_ir import (
+    NotConstant,
+    TorchBuilder,
+    attributes_of,
+    constant,
+    defining_op,
+    operations,
+    paddings,
+)
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import NotAStaticTensor, element_of, shape_of, vtensor
 
@@ -296,10 +304,7 @@ def _parts(sink: _Sink, tensors: Sequence[ir.Value]) -> list[ir.Value]:
 
 
 def _pad(sink: _Sink) -> ir.Value | None:
-    """constant_pad_nd, whose list counts from the last dimension and has two entries for each."""
-    pads = constant(sink.operand(1))
-    first = 2 * (len(sink.shape(0)) - 1 - sink.axis)
-    if any(pads[first : first + 2]):
+    if any(paddings(sink.producer)[sink.axis]):
         return None
     return sink.rebuild([sink.select(0, sink.axis), *sink.operands[1:]])
 

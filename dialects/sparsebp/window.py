@@ -10,18 +10,22 @@ from .operation import integers
 
 NAMES = ("kernel", "stride", "padding", "dilation")
 
+PADDING_HIGH = "padding_high"
+"""The attribute with the padding behind the input of a convolution, where it is not that before it."""
+
 
 @dataclass(frozen=True)
 class Window:
     """A window over the spatial dimensions of an ``[N, C, *spatial]`` tensor, one entry a dimension.
 
-    ``padding`` is symmetric, as PyTorch's is.
+    ``padding`` is that before the input, and without ``padding_high`` that behind it too, as PyTorch's is.
     """
 
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
+    padding_high: tuple[int, ...] | None = None
 
     @staticmethod
     def of(op: Any, kernel: Sequence[int] | None = None) -> "Window":
@@ -31,30 +35,42 @@ class Window:
             integers(op, "stride"),
             integers(op, "padding"),
             integers(op, "dilation"),
+            integers(op, PADDING_HIGH) if PADDING_HIGH in op.operation.attributes else None,
         )
+
+    @property
+    def high(self) -> tuple[int, ...]:
+        """The padding behind the input."""
+        return self.padding if self.padding_high is None else self.padding_high
 
     def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
         """Output positions over an input of spatial ``size``, rounded down as a convolution's."""
-        return tuple(
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        )
+        return tuple(room // s + 1 for room, s in zip(self._room(size), self.stride, strict=True))
 
     def ceil_output_size(self, size: Sequence[int]) -> tuple[int, ...]:
         """Output positions as PyTorch's pooling with ``ceil_mode`` has them.
 
         Rounded up, but the last window begins inside the input or its padding before it.
         """
-        shapes = zip(size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        shapes = zip(size, self._room(size), self.stride, self.padding, strict=True)
         return tuple(
-            least + 1 if (n + 2 * p - d * (k - 1) - 1) % s and least * s < n + p else least
-            for least, (n, k, s, p, d) in zip(self.output_size(size), shapes, strict=True)
+            least + 1 if room % s and least * s < n + p else least
+            for least, (n, room, s, p) in zip(self.output_size(size), shapes, strict=True)
         )
+
+    def _room(self, size: Sequence[int]) -> list[int]:
+        """Positions behind the first at which a window begins, at a stride of 1."""
+        return [
+            low + n + high - d * (k - 1) - 1
+            for n, k, low, high, d in zip(
+                size, self.kernel, self.padding, self.high, self.dilation, strict=True
+            )
+        ]
 
     def problem(self, rank: int) -> str | None:
         """What is wrong with the window over ``rank`` spatial dimensions, or None."""
-        for name in NAMES:
-            values, least = getattr(self, name), 0 if name == "padding" else 1
+        for name in (*NAMES, *([PADDING_HIGH] if self.padding_high is not None else [])):
+            values, least = getattr(self, name), 0 if name.startswith("padding") else 1
             if len(values) != rank or any(v < least for v in values):
                 return f"{name} must be {rank} integers of at least {least}, got {list(values)}"
         return None
@@ -84,6 +100,8 @@ def pooling_problem(window: Window, source: Sequence[int], result: Sequence[int]
     """What is wrong with the shapes of pooling ``source [N, C, *in]`` to ``result [N, C, *out]``, or None."""
     if len(source) < 3 or len(result) != len(source) or source[:2] != result[:2]:
         return f"pools the spatial dimensions of [N, C, ...], not {list(source)} to {list(result)}"
+    if window.padding_high is not None:
+        return f"pooling pads both ends alike: it has no {PADDING_HIGH}"
     if (problem := window.problem(len(source) - 2)) is not None:
         return problem
     floor, ceil = window.output_size(source[2:]), window.ceil_output_size(source[2:])

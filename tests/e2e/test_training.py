@@ -158,9 +158,43 @@ class _Padded(nn.Module):
         return self.head(y.relu().mean((2, 3)))  # type: ignore[no-any-return]
 
 
-def test_padding_that_both_passes_share(tmp_path: Path) -> None:
+class _PaddedForTwo(_Padded):
+    """What is padded is pooled too, and so stays padded."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(x.tanh(), (0, 1, 0, 1))
+        y = self.stem(padded).relu() + F.max_pool2d(padded, 3, stride=2).mean(1, keepdim=True)
+        return self.head(y.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class _PaddedByModel(nn.Module):
+    """Padding in front of convolutions of every kind, in forward and backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(3, 16, 3, stride=2))
+        self.strided = nn.Sequential(
+            nn.ZeroPad2d((1, 2, 1, 2)), nn.Conv2d(16, 16, 5, stride=2, groups=16, bias=False), nn.ReLU6()
+        )
+        self.depthwise = nn.Sequential(nn.ZeroPad2d(2), nn.Conv2d(16, 16, 5, groups=16), nn.ReLU())
+        self.even = nn.Conv2d(16, 24, 4, padding="same")
+        self.left, self.right = nn.Conv2d(24, 8, 3, padding=(0, 1)), nn.Conv2d(24, 8, (3, 5), groups=4)
+        self.line, self.head = nn.Conv1d(16, 8, 2, padding="same", dilation=3), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.even(self.depthwise(self.strided(self.stem(x)))).relu()
+        both = F.pad(x, (0, 0, 2, 0)), F.pad(x, (1, 3, 2, 0))
+        x = torch.cat([self.left(both[0]), self.right(both[1])], 1)
+        return self.head(self.line(x.flatten(2)).mean(2))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("model", [_Padded, _PaddedForTwo, _PaddedByModel])
+def test_padding_of_models(tmp_path: Path, model: type[nn.Module], batch: int) -> None:
     torch.manual_seed(0)
-    task = TrainingTask(_Padded(), (torch.randn(1, 3, 64, 64),), (torch.tensor([1]),), F.cross_entropy)
+    task = TrainingTask(
+        model(), (torch.randn(batch, 3, 32, 32),), (torch.arange(batch) % 4,), F.cross_entropy
+    )
     check_training(tmp_path, task, Scheme.full(), SGD(), _sgd(lr=0.05), lr=0.05)
 
 

@@ -222,12 +222,18 @@ def _select_channels(op: Any, source: torch.Tensor) -> torch.Tensor:
 
 def _convolution_backward(op: Any, grad: Any, source: Any, weight: Any, which: int) -> torch.Tensor:
     window = Window.of(op, weight.shape[2:])
-    groups = ir.IntegerAttr(op.attributes["groups"]).value
+    groups, none = ir.IntegerAttr(op.attributes["groups"]).value, [0] * len(window.stride)
     results = torch.ops.aten.convolution_backward(
-        grad, source, weight, None, window.stride, window.padding, window.dilation, False,
-        [0] * len(window.stride), groups, [which == 0, which == 1, False],
+        grad, _padded(window, source), weight, None, window.stride, none, window.dilation, False,
+        none, groups, [which == 0, which == 1, False],
     )  # fmt: skip
-    return results[which]
+    return results[which] if which else _padded(window, results[0], -1)
+
+
+def _padded(window: Window, source: torch.Tensor, sign: int = 1) -> torch.Tensor:
+    """``source`` with a convolution's padding, or with ``sign`` -1 without it."""
+    pairs = reversed(list(zip(window.padding, window.high, strict=True)))
+    return torch.nn.functional.pad(source, [sign * n for pair in pairs for n in pair])
 
 
 def _conv_input_grad(op: Any, grad: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -291,10 +297,10 @@ def _max_pool_grad(op: Any, grad: torch.Tensor, argmax: torch.Tensor) -> torch.T
 
 def _convolution(op: Any, source: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     window = Window.of(op, weight.shape[2:])
+    groups, none = ir.IntegerAttr(op.attributes["groups"]).value, [0] * len(window.stride)
     return torch.ops.aten.convolution(
-        source, weight, None, window.stride, window.padding, window.dilation, False,
-        [0] * len(window.stride), ir.IntegerAttr(op.attributes["groups"]).value,
-    )  # fmt: skip
+        _padded(window, source), weight, None, window.stride, none, window.dilation, False, none, groups
+    )
 
 
 def _avg_pool(op: Any, source: torch.Tensor) -> torch.Tensor:

@@ -42,3 +42,11 @@ func.func @channels_last(%grad_output: !torch.vtensor<[1,4,4,6],f32>, %weight: !
   %0 = "sparsebp.conv_input_grad"(%grad_output, %weight) {channels_last, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,4,4,6],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,8,8,4],f32>
   return %0 : !torch.vtensor<[1,8,8,4],f32>
 }
+
+// Of a convolution whose padding is not the same at both ends.
+// CHECK-LABEL: func.func @padded_behind
+// CHECK: padding = array<i64: 0, 0>, padding_high = array<i64: 1, 1>
+func.func @padded_behind(%grad_output: !torch.vtensor<[1,6,4,4],f32>, %weight: !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,4,8,8],f32> {
+  %0 = "sparsebp.conv_input_grad"(%grad_output, %weight) {stride = array<i64: 2, 2>, padding = array<i64: 0, 0>, padding_high = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,6,4,4],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,4,8,8],f32>
+  return %0 : !torch.vtensor<[1,4,8,8],f32>
+}

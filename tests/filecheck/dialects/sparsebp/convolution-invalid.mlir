@@ -105,3 +105,30 @@ func.func @invalid(%input: !torch.vtensor<[1,4,8,8],f32>, %weight: !torch.vtenso
   %0 = "sparsebp.convolution"(%input, %weight) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64, channels_last = 1 : i64} : (!torch.vtensor<[1,4,8,8],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,6,4,4],f32>
   return
 }
+
+// -----
+
+// Padding behind the input is not negative either.
+func.func @invalid(%input: !torch.vtensor<[1,4,8,8],f32>, %weight: !torch.vtensor<[6,4,3,3],f32>) {
+  // expected-error@below {{padding_high must be 2 integers of at least 0, got [1, -1]}}
+  %0 = "sparsebp.convolution"(%input, %weight) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, padding_high = array<i64: 1, -1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,4,8,8],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,6,4,4],f32>
+  return
+}
+
+// -----
+
+// The output's size is that of the padded input.
+func.func @invalid(%input: !torch.vtensor<[1,4,8,8],f32>, %weight: !torch.vtensor<[6,4,3,3],f32>) {
+  // expected-error@below {{output of the forward convolution must be [1, 6, 4, 5], got [1, 6, 4, 4]}}
+  %0 = "sparsebp.convolution"(%input, %weight) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, padding_high = array<i64: 1, 2>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,4,8,8],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,6,4,4],f32>
+  return
+}
+
+// -----
+
+// It is no number.
+func.func @invalid(%input: !torch.vtensor<[1,4,8,8],f32>, %weight: !torch.vtensor<[6,4,3,3],f32>) {
+  // expected-error@below {{padding_high must be array<i64: ...>, got 1 : i64}}
+  %0 = "sparsebp.convolution"(%input, %weight) {stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, padding_high = 1 : i64, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,4,8,8],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,6,4,4],f32>
+  return
+}

@@ -42,3 +42,11 @@ func.func @channels_last(%input: !torch.vtensor<[1,8,8,4],f32>, %weight: !torch.
   %0 = "sparsebp.convolution"(%input, %weight) {channels_last, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,8,8,4],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,4,4,6],f32>
   return %0 : !torch.vtensor<[1,4,4,6],f32>
 }
+
+// Padding that is not the same at both ends.
+// CHECK-LABEL: func.func @padded_behind
+// CHECK: "sparsebp.convolution"(%{{.*}}, %{{.*}}) {dilation = array<i64: 1, 1>, groups = 1 : i64, padding = array<i64: 0, 0>, padding_high = array<i64: 1, 2>, stride = array<i64: 2, 1>}
+func.func @padded_behind(%input: !torch.vtensor<[1,4,8,8],f32>, %weight: !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,6,4,8],f32> {
+  %0 = "sparsebp.convolution"(%input, %weight) {stride = array<i64: 2, 1>, padding = array<i64: 0, 0>, padding_high = array<i64: 1, 2>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,4,8,8],f32>, !torch.vtensor<[6,4,3,3],f32>) -> !torch.vtensor<[1,6,4,8],f32>
+  return %0 : !torch.vtensor<[1,6,4,8],f32>
+}

@@ -78,3 +78,12 @@ func.func @invalid(%input: !torch.vtensor<[1,2,8,8],f32>) {
   %0 = "sparsebp.max_pool"(%input) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, channels_last = 1 : i64} : (!torch.vtensor<[1,2,8,8],f32>) -> !torch.vtensor<[1,2,4,4],f32>
   return
 }
+
+// -----
+
+// Pooling has no padding of its own behind the input.
+func.func @invalid(%input: !torch.vtensor<[1,2,8,8],f32>) {
+  // expected-error@below {{pooling pads both ends alike: it has no padding_high}}
+  %0 = "sparsebp.max_pool"(%input) {kernel = array<i64: 3, 3>, stride = array<i64: 2, 2>, padding = array<i64: 1, 1>, padding_high = array<i64: 1, 1>, dilation = array<i64: 1, 1>} : (!torch.vtensor<[1,2,8,8],f32>) -> !torch.vtensor<[1,2,4,4],f32>
+  return
+}
