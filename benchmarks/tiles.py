@@ -1,9 +1,9 @@
 # Part of the pock project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""What tile sizes gain here: ``python -m pock.benchmarks.tiles`` prints the table in ``cpu_tiling``.
+"""What tile sizes gain here: ``python -m pock.benchmarks.tiles`` prints the tables in ``cpu_tiling``.
 
-Each product is compiled as IREE would by itself and with ``pock.targets``' tile sizes, and run on one core;
-the time is the least of several runs.
+Each product and depthwise convolution is compiled with the tile sizes that IREE chooses and with those of
+``pock.targets``, and run on one core; the time is the least of several runs.
 """
 
 import subprocess
@@ -38,6 +38,19 @@ PRODUCTS = (
     (8, 1000, 1280, "m, k", "n, k"),
 )
 
+#: Images, their height and width, channels, taps a dimension, stride, and whether it is the weight gradient.
+CONVOLUTIONS = (
+    (2, 112, 32, 3, 1, False),
+    (2, 56, 144, 3, 1, False),
+    (2, 28, 240, 5, 1, False),
+    (1, 28, 240, 5, 1, False),
+    (1, 56, 72, 5, 2, False),
+    (1, 112, 32, 3, 1, True),
+    (1, 112, 96, 3, 2, True),
+    (1, 28, 72, 3, 1, True),
+    (1, 7, 576, 5, 1, True),
+)
+
 
 def shape(m: int, n: int, k: int, subscripts: str) -> tuple[int, ...]:
     """The shape of an operand with these subscripts."""
@@ -68,15 +81,50 @@ func.func @f(%a: tensor<{a}xf32>, %b: tensor<{b}xf32>) -> tensor<{m}x{n}xf32> {{
 """
 
 
+def convolution(
+    n: int, size: int, channels: int, taps: int, stride: int, gradient: bool
+) -> tuple[str, list[tuple[int, ...]]]:
+    """A padded depthwise convolution with channels last, or its weight gradient, and the operands' shapes."""
+    outputs = (size - 1) // stride + 1
+    read, low = (outputs - 1) * stride + taps, (taps - 1) // 2
+    window, result = (outputs, taps) if gradient else (taps, outputs)
+    x, w = (n, size, size, channels), (window, window, channels)
+    a, p, b, c = (
+        "x".join(map(str, each)) + "xf32"
+        for each in (x, (n, read, read, channels), w, (n, result, result, channels))
+    )
+    high = read - size - low
+    strides, dilations = (1, stride) if gradient else (stride, 1)
+    return (
+        f"""
+func.func @f(%a: tensor<{a}>, %b: tensor<{b}>) -> tensor<{c}> {{
+  %zero = arith.constant 0.0 : f32
+  %padded = tensor.pad %a low[0, {low}, {low}, 0] high[0, {high}, {high}, 0] {{
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    tensor.yield %zero : f32
+  }} : tensor<{a}> to tensor<{p}>
+  %empty = tensor.empty() : tensor<{c}>
+  %init = linalg.fill ins(%zero : f32) outs(%empty : tensor<{c}>) -> tensor<{c}>
+  %c = linalg.depthwise_conv_2d_nhwc_hwc
+    {{dilations = dense<{dilations}> : tensor<2xi64>, strides = dense<{strides}> : tensor<2xi64>}}
+    ins(%padded, %b : tensor<{p}>, tensor<{b}>) outs(%init : tensor<{c}>) -> tensor<{c}>
+  return %c : tensor<{c}>
+}}
+""",
+        [x, w],
+    )
+
+
 def compiled(text: str, tiled: bool) -> bytes:
     """The product as a ``.vmfb``."""
     target = get_target("cpu")
+    flags = [*target.compile_flags(), *target.tuning_flags()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "in.mlir").write_text(text)
 
         def run(given: str, *phase: str) -> bytes:
-            command = [find_tool("iree-compile"), given, "-o", "out", *target.compile_flags(), *phase]
+            command = [find_tool("iree-compile"), given, "-o", "out", *flags, *phase]
             subprocess.run(command, cwd=folder, check=True)
             return (folder / "out").read_bytes()
 
@@ -109,7 +157,14 @@ def milliseconds(vmfb: bytes, *arrays: Any) -> float:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
+    products()
+    print()
+    convolutions()
+
+
+def products() -> None:
+    """Print the table of products, beside NumPy's."""
     print("| M x N x K | left | right | IREE's choice | here | NumPy |")
     print("| --- | --- | --- | --- | --- | --- |")
     for m, n, k, left, right in PRODUCTS:
@@ -119,6 +174,20 @@ def main() -> None:
         plain, tiled = (milliseconds(compiled(text, choice), a, b) for choice in (False, True))
         times = f"{plain:.2f} | {tiled:.2f} | {numpy:.2f}"
         print(f"| {m} x {n} x {k} | {left} | {right} | {times} |", flush=True)
+
+
+def convolutions() -> None:
+    """Print the table of depthwise convolutions."""
+    print("| images | taps | stride | | IREE's choice | here |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for n, size, channels, taps, stride, gradient in CONVOLUTIONS:
+        text, shapes = convolution(n, size, channels, taps, stride, gradient)
+        rng = np.random.default_rng(0)
+        arrays = [rng.standard_normal(each, dtype=np.float32) for each in shapes]
+        plain, tiled = (milliseconds(compiled(text, choice), *arrays) for choice in (False, True))
+        images = f"{n} x {size} x {size} x {channels}"
+        kind = "weight gradient" if gradient else "output"
+        print(f"| {images} | {taps} x {taps} | {stride} | {kind} | {plain:.3f} | {tiled:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iree.compiler import ir
+from iree.compiler.passmanager import PassManager
 
 from pock.targets.loops import LoopNest, Subscript, Tiling
 
@@ -21,6 +22,10 @@ Choose = Callable[[LoopNest, int], Tiling | None]
 
 _VECTOR_SIZE = re.compile(r"native_vector_size = (\d+)")
 
+#: Gives convolutions of one image, whose batch IREE has dropped, that batch back. IREE does the same as it
+#: generates code, and then loses what is attached to them.
+_WITH_BATCH = "iree-codegen-insert-batch-dim-for-batchless-conv"
+
 _PRODUCT = {"arith.mulf", "arith.addf", "arith.extf", "linalg.yield"}
 
 
@@ -29,6 +34,9 @@ def configure(stream: ir.Module, choose: Choose) -> int:
     found = _VECTOR_SIZE.search(_device(stream))
     if found is None:
         return 0
+    with stream.context:
+        pipeline = f"builtin.module(stream.executable(builtin.module(func.func({_WITH_BATCH}))))"
+        PassManager.parse(pipeline).run(stream.operation)
     count = 0
     for kernel in stream_ir.kernels(stream).values():
         root = _root(kernel)

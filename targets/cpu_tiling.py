@@ -3,22 +3,36 @@
 """Tile sizes for loops on CPUs, where IREE's own choice is poor.
 
 What ``OPENBLAS_NUM_THREADS=1 python -m pock.benchmarks.tiles`` printed on x86-64 with AVX-512 (ms, one core,
-f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one; other processes were running):
+f32; ``k, m`` is a left operand that is transposed, ``n, k`` a right one):
 
 | M x N x K | left | right | IREE's choice | here | NumPy |
 | --- | --- | --- | --- | --- | --- |
-| 1024 x 1536 x 384 | m, k | k, n | 13.04 | 7.73 | 7.52 |
-| 8192 x 256 x 64 | m, k | k, n | 2.43 | 1.87 | 2.27 |
-| 128 x 512 x 4608 | m, k | k, n | 21.22 | 4.97 | 4.58 |
-| 49 x 160 x 960 | m, k | k, n | 0.45 | 0.12 | 0.13 |
-| 784 x 40 x 240 | m, k | k, n | 0.20 | 0.12 | 0.13 |
-| 16 x 112 x 1280 | m, k | k, n | 0.07 | 0.04 | 0.06 |
-| 256 x 64 x 8192 | k, m | k, n | 8.65 | 1.88 | 2.16 |
-| 1536 x 384 x 1024 | k, m | k, n | 28.94 | 9.44 | 8.13 |
-| 96 x 16 x 32768 | k, m | k, n | 3.01 | 1.25 | 1.52 |
-| 1 x 1280 x 1000 | m, k | k, n | 0.44 | 0.24 | 0.19 |
-| 1 x 1000 x 1280 | m, k | n, k | 0.44 | 0.25 | 0.20 |
-| 8 x 1000 x 1280 | m, k | n, k | 0.53 | 0.34 | 0.81 |
+| 1024 x 1536 x 384 | m, k | k, n | 11.18 | 11.77 | 11.62 |
+| 8192 x 256 x 64 | m, k | k, n | 2.74 | 2.60 | 2.97 |
+| 128 x 512 x 4608 | m, k | k, n | 6.99 | 5.99 | 6.28 |
+| 49 x 160 x 960 | m, k | k, n | 0.48 | 0.14 | 0.17 |
+| 784 x 40 x 240 | m, k | k, n | 0.20 | 0.14 | 0.17 |
+| 16 x 112 x 1280 | m, k | k, n | 0.06 | 0.05 | 0.06 |
+| 256 x 64 x 8192 | k, m | k, n | 4.66 | 2.44 | 3.01 |
+| 1536 x 384 x 1024 | k, m | k, n | 14.90 | 11.18 | 11.79 |
+| 96 x 16 x 32768 | k, m | k, n | 1.44 | 1.06 | 1.48 |
+| 1 x 1280 x 1000 | m, k | k, n | 0.08 | 0.07 | 0.06 |
+| 1 x 1000 x 1280 | m, k | n, k | 0.40 | 0.07 | 0.06 |
+| 8 x 1000 x 1280 | m, k | n, k | 0.39 | 0.22 | 0.81 |
+
+Depthwise convolutions:
+
+| images | taps | stride | | IREE's choice | here |
+| --- | --- | --- | --- | --- | --- |
+| 2 x 112 x 112 x 32 | 3 x 3 | 1 | output | 0.277 | 0.195 |
+| 2 x 56 x 56 x 144 | 3 x 3 | 1 | output | 0.294 | 0.238 |
+| 2 x 28 x 28 x 240 | 5 x 5 | 1 | output | 0.604 | 0.193 |
+| 1 x 28 x 28 x 240 | 5 x 5 | 1 | output | 0.282 | 0.101 |
+| 1 x 56 x 56 x 72 | 5 x 5 | 2 | output | 0.155 | 0.082 |
+| 1 x 112 x 112 x 32 | 3 x 3 | 1 | weight gradient | 0.495 | 0.153 |
+| 1 x 112 x 112 x 96 | 3 x 3 | 2 | weight gradient | 0.407 | 0.149 |
+| 1 x 28 x 28 x 72 | 3 x 3 | 1 | weight gradient | 0.090 | 0.030 |
+| 1 x 7 x 7 x 576 | 5 x 5 | 1 | weight gradient | 0.036 | 0.019 |
 
 What counts: sixteen vectors of the result stay in registers, or 24 where there are 32 registers (IREE keeps
 eight); no rows of a tile are cut off at the end (then it takes three times as long): rows and columns that
@@ -99,6 +113,10 @@ _DOTS, _DOT_VECTORS = 2, (8, 4, 2)
 #: are powers of two take as long as if they were added up one element after the other.
 _LONGEST_ROW, _ROW_PARTS = 64, (160, 96, 48)
 
+#: Of more, a depthwise convolution computes so many positions of a row at once, and unrolls so many taps; and
+#: the most channels of its workgroups.
+_FEW_AT_ONCE, _CHANNELS = (8, 7, 6, 5, 4), 96
+
 #: Rows of a panel that are copied at once, and all of a workgroup.
 _COPIED_ROWS, _COPIED_SPAN = 4, 256
 
@@ -117,6 +135,7 @@ def tiling(nest: LoopNest, vector_bytes: int, alone: bool = False) -> Tiling | N
         _product(nest, lanes, workers)
         or _few_rows(nest, lanes, workers)
         or _convolution(nest, lanes, workers)
+        or _depthwise(nest, lanes, workers)
         or _column_sums(nest, lanes)
         or _row_sums(nest, lanes)
     )
@@ -438,6 +457,39 @@ def _convolution(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling |
         ("vector_reduction", {**dict.fromkeys(nest.reductions, 1), c: unrolled}),
     ]
     return Tiling(_lowering_config(config, range(len(sizes))), _CONVOLUTION)
+
+
+def _depthwise(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | None:
+    """Depthwise convolutions of ``[N, H, W, C]`` with ``[kh, kw, C]``, and their weight gradients.
+
+    These are convolutions too, with an output of few positions and a filter as large as the image. What is
+    read is padded anew for each step of the reduction, which so is several taps.
+    """
+    output, filters = plain(nest.output), [plain(subscripts) for subscripts in nest.inputs]
+    if not nest.multiplies or output is None or len(output) != 4 or len(nest.reductions) != 2:
+        return None
+    n, h, w, c = output
+    if filters != [None, (*nest.reductions, c)] or nest.inputs[0][-1] != ((c, 1),):
+        return None
+    sizes, (kh, kw) = nest.sizes, nest.reductions
+    tile, taps = _few(sizes[w]), _few(sizes[kw])
+    channels = _divisor(sizes[c], (lanes, lanes // 2))
+    if tile == 1 or taps == 1 or channels < 4:
+        return None
+    span = _largest(sizes[c], channels, _CHANNELS)
+    count = sizes[n] * sizes[h] * (sizes[c] // span)
+    rows = _balanced(_multiples(sizes[h], 1, 32), count, workers)
+    config = [
+        ("distribution", {n: 1, h: rows, w: sizes[w], c: span}),
+        ("vector_common_parallel", {n: 1, h: 1, w: tile, c: channels}),
+        ("vector_reduction", {kh: 1, kw: taps}),
+    ]
+    return Tiling(_lowering_config(config, range(len(sizes))), _CONVOLUTION)
+
+
+def _few(size: int) -> int:
+    """A size itself if it is small, else a part of it, else 1."""
+    return size if size <= _FEW_AT_ONCE[0] else _divisor(size, _FEW_AT_ONCE)
 
 
 def _column_sums(nest: LoopNest, lanes: int) -> Tiling | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from iree.compiler import ir
@@ -124,6 +125,60 @@ def sums(shape: Sequence[int], dims: list[int]) -> Case:
     return case
 
 
+def depthwise(batch: int, size: int, channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> Case:
+    """A depthwise convolution with channels last, padded such that windows reach over both ends."""
+    generator = torch.Generator().manual_seed(size)
+    x = torch.randn(batch, size, size, channels, generator=generator)
+    w = torch.randn(channels, 1, kernel, kernel, generator=generator)
+    case = Case([x, w], note=f"depthwise {tuple(x.shape)} {kernel} {stride} {dilation}")
+    window = (stride, dilation * (kernel - 1) // 2, dilation, channels)
+
+    def convolution(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(a.double().permute(0, 3, 1, 2), b.double(), None, *window).permute(0, 2, 3, 1)
+
+    y = convolution(x, w)
+    case.returns(
+        case.value(
+            f'"sparsebp.convolution"(%a0, %a1) {{{attributes(*window)}}} : '
+            f"({vtensor(x)}, {vtensor(w)}) -> {vtensor(y.float())}"
+        ),
+        y.float(),
+        convolution(x.abs(), w.abs()),
+    )
+    return case
+
+
+def depthwise_grad(size: int, channels: int, kernel: int, stride: int = 1) -> Case:
+    """The weight gradient of one image."""
+    generator = torch.Generator().manual_seed(size)
+    window = (stride, (kernel - 1) // 2, 1, channels)
+    x = torch.randn(1, size, size, channels, generator=generator)
+    w = torch.zeros(channels, 1, kernel, kernel, dtype=torch.float64, requires_grad=True)
+    g = torch.randn(1, *[(size - 1) // stride + 1] * 2, channels, generator=generator)
+
+    def gradient(g: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        y = F.conv2d(x.double().permute(0, 3, 1, 2), w, None, *window)
+        return torch.autograd.grad(y, w, g.double().permute(0, 3, 1, 2))[0]
+
+    case = Case([g, x], note=f"gradient of depthwise {tuple(x.shape)} {kernel} {stride}")
+    result = gradient(g, x).float()
+    case.returns(
+        case.value(
+            f'"sparsebp.conv_weight_grad"(%a0, %a1) {{{attributes(*window)}}} : '
+            f"({vtensor(g)}, {vtensor(x)}) -> {vtensor(result)}"
+        ),
+        result,
+        gradient(g.abs(), x.abs()),
+    )
+    return case
+
+
+def attributes(stride: int, padding: int, dilation: int, groups: int) -> str:
+    window = {"stride": stride, "padding": padding, "dilation": dilation}
+    listed = ", ".join(f"{name} = array<i64: {n}, {n}>" for name, n in window.items())
+    return f"channels_last, {listed}, groups = {groups} : i64"
+
+
 CASES = [
     product((64, 48), (48, 96)),
     product((16, 1024), (1024, 1024)),  # a reduction that is finished block by block
@@ -160,6 +215,12 @@ CASES = [
     product((128, 1024), (1024, 512)),  # copied into panels
     sums((96, 512), [1]),  # whole rows
     sums((33, 4000), [1]),  # and parts of rows
+    depthwise(2, 28, 32, 3),
+    depthwise(1, 14, 96, 5),  # an image, whose batch IREE drops
+    depthwise(3, 16, 24, 3, stride=2),
+    depthwise(1, 16, 16, 3, dilation=2),
+    depthwise_grad(28, 32, 3),
+    depthwise_grad(28, 24, 5, stride=2),
 ]
 TILED = set(range(len(CASES))) - {3, 12, 17}
 """Cases whose loops a CPU with vectors of 64 bytes gets tile sizes for."""

@@ -281,6 +281,49 @@ def test_sums_of_columns_keep_eight_vectors() -> None:
     assert found is not None and found["vector_reduction"] == [1, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "kernel", "stride", "tile", "taps"),
+    [
+        (56, 56, 144, 3, 1, [1, 1, 8, 16], 3),
+        (28, 28, 240, 5, 1, [1, 1, 7, 16], 5),
+        (7, 7, 1152, 5, 1, [1, 1, 7, 16], 5),
+        (16, 16, 96, 3, 2, [1, 1, 8, 16], 3),
+        (14, 14, 72, 3, 1, [1, 1, 7, 8], 3),  # vectors of half the size
+        (3, 3, 96, 56, 1, [1, 1, 3, 16], 8),  # weight gradients: the image is the filter
+        (5, 5, 96, 14, 1, [1, 1, 5, 16], 7),
+        (3, 3, 96, 7, 1, [1, 1, 3, 16], 7),
+    ],
+)
+def test_a_depthwise_convolution_takes_several_taps_at_once(
+    height: int, width: int, channels: int, kernel: int, stride: int, tile: list[int], taps: int
+) -> None:
+    sizes = {"n": 2, "h": height, "w": width, "c": channels, "a": kernel, "b": kernel}
+    found = tiles(nest(f"n h*{stride}+a w*{stride}+b c, a b c -> n h w c", **sizes))
+    assert found is not None
+    assert found["vector_common_parallel"] == [*tile, 0, 0] and found["vector_reduction"] == [0] * 4 + [
+        1,
+        taps,
+    ]
+    n, h, w, c, *rest = found["distribution"]
+    assert (n, w, rest) == (1, width, [0, 0]) and height % h == 0 and channels % c == 0 and c <= 96
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        nest("n h+a w+b c, a b c -> n h w c", n=2, h=16, w=16, c=12, a=3, b=3),  # less than half a vector
+        nest("n h+a w+b c, a b c -> n h w c", n=2, h=11, w=11, c=32, a=3, b=3),  # what nothing divides
+        nest("n h+a w+b c, a b c -> n h w c", n=2, h=3, w=3, c=32, a=11, b=11),
+        nest("n h+a w+b c, a b c -> n h w c", n=2, h=3, w=3, c=32, a=7, b=1),
+        nest("n h+a w+b c, b a c -> n h w c", n=2, h=16, w=16, c=32, a=3, b=3),
+        nest("n h+a w+b c, a b c -> n h w c", False, n=2, h=16, w=16, c=32, a=3, b=3),
+        nest("n c h+a w+b, c a b -> n c h w", n=2, c=32, h=16, w=16, a=3, b=3),  # channels first
+    ],
+)
+def test_other_depthwise_convolutions_are_left_to_iree(loops: LoopNest) -> None:
+    assert tiling(loops, 64) is None
+
+
 def test_an_update_beside_sums_over_rows_reads_wide_tiles() -> None:
     """Of one row, tiles of four vectors and four rows; of more, some rows at a time across the workgroup."""
     assert tiles(nest("n k, n, k -> k, n k", k=1280, n=1000)) == {
