@@ -43,6 +43,9 @@ _NO_LIMIT = 1 << 62
 #: just-in-time compiler inside the compiler, takes four fifths of the time to compile MobileNetV2.
 _COMMON_FLAGS = (
     "--iree-opt-const-eval=false",
+    # By default what frozen weights become is not hoisted where it is 1 MiB larger, as for the gradient of a
+    # strided convolution, whose filter becomes one of 16 taps for 9.
+    f"--iree-opt-const-expr-max-size-increase-threshold={32 << 20}",
     # A device has no use for the user's paths and layers.
     "--iree-vm-bytecode-module-strip-source-map",
 )

@@ -7,11 +7,10 @@ import math
 from collections.abc import Sequence
 
 from torch_mlir import ir
-from torch_mlir.dialects import arith
 
 from pock.dialects.sparsebp.window import Window
 
-from .builder import LinalgBuilder, element, index, shape
+from .builder import LinalgBuilder, element, shape
 
 MOST_TAPS = 25
 """Taps to unroll in one body: beyond, vector registers spill."""
@@ -110,11 +109,7 @@ def patches_in_panels(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequen
 
 
 def _every(b: LinalgBuilder, x: ir.Value, window: Window, out: Sequence[int]) -> ir.Value:
-    """``[N, *out, C]``: what windows of one tap read."""
-
-    def at(indices: list[ir.Value]) -> list[ir.Value]:
-        positions = zip(indices[1:-1], window.stride, strict=True)
-        read = [arith.muli(position, index(stride)) for position, stride in positions]
-        return [indices[0], *read, indices[-1]]
-
-    return b.gather(x, [shape(x)[0], *out, shape(x)[-1]], at)
+    """``[N, *out, C]``: what windows of one tap read, a copy."""
+    read, at = view_subscripts(window)
+    init = b.empty([shape(x)[0], *out, shape(x)[-1]], element(x))
+    return b.barrier(b.generic(f"n {read} c -> n {at} c", [x], [init], lambda value, *_: value))
