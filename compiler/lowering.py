@@ -55,14 +55,15 @@ class LoweringError(PockError):
     """Operations that have no lowering to linalg."""
 
 
-def lower(module: ir.Module, panel: int = 0, scheduler: str = "") -> None:
+def lower(module: ir.Module, panel: int = 0, scheduler: str = "", winograd: int = 0) -> None:
     """Lower a program whose updates are arithmetic to linalg on tensors.
 
-    ``panel`` and ``scheduler`` are the target's (see ``Target``).
+    ``panel``, ``scheduler`` and ``winograd`` are the target's (see ``Target``).
 
     Raises ``LoweringError`` naming every operation that has no lowering, with its source line.
     """
-    run_pipeline(module, [MaterializeState(), SignedArithmetic(), ConvertToLinalg(panel)], verify_each=False)
+    convert = ConvertToLinalg(panel, winograd)
+    run_pipeline(module, [MaterializeState(), SignedArithmetic(), convert], verify_each=False)
     before = module.operation.clone()
     reason = "the lowering leaves operations that IREE does not know"
     try:

@@ -54,7 +54,7 @@ def trained(optimizer: Optimizer, bits: bool = True) -> list[Stage]:
 
 def lowered(module: ir.Module, target: Target) -> None:
     """From there to ``--emit=linalg``. Raises ``LoweringError``."""
-    lower(module, target.panel, target.scheduler)
+    lower(module, target.panel, target.scheduler, target.winograd)
     if target.fused_rows:
         run_pipeline(module, [FuseWeightUpdate(target.fused_rows)])
 

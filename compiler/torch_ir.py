@@ -6,7 +6,7 @@
 """
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch_mlir import ir
@@ -233,6 +233,39 @@ def is_constant(value: ir.Value, *expected: Any) -> bool:
         return constant(value) in expected
     except NotConstant:
         return False
+
+
+def makers(value: ir.Value) -> Iterator[Any | None]:
+    """The operations that compute ``value``, from itself backwards; None for arguments of the function."""
+    pending, seen = [value], {value}
+    while pending:
+        maker = defining_op(pending.pop())
+        yield maker
+        new = set() if maker is None else _reads(maker) - seen
+        seen |= new
+        pending.extend(new)
+
+
+def _reads(op: Any) -> set[ir.Value]:
+    """The operands of an operation, and what its regions read from outside."""
+    read, inside = set(op.operation.operands), set()
+
+    def visit(inner: Any) -> ir.WalkResult:
+        if inner.operation != op.operation:
+            read.update(inner.operation.operands)
+            inside.update(inner.operation.results)
+        for region in inner.operation.regions:
+            for block in region:
+                inside.update(block.arguments)
+        return ir.WalkResult.ADVANCE
+
+    op.operation.walk(visit)
+    return read - inside
+
+
+def is_computed_from_constants(value: ir.Value) -> bool:
+    """Whether ``value`` depends on no argument of its function."""
+    return all(maker is not None for maker in makers(value))
 
 
 def permutation(value: ir.Value) -> tuple[ir.Value, list[int]]:

@@ -53,6 +53,11 @@ class Target(ABC):
         return 0
 
     @property
+    def winograd(self) -> int:
+        """Tiles of 2 x 2 outputs from which 3 x 3 convolutions are computed as Winograd does; 0 never."""
+        return 0
+
+    @property
     def fused_rows(self) -> int:
         """Rows of an output gradient up to which one loop makes an input gradient and updates the weight."""
         return 0

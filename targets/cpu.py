@@ -40,6 +40,10 @@ class CPU(Target):
         return 32
 
     @property
+    def winograd(self) -> int:
+        return 64
+
+    @property
     def fused_rows(self) -> int:
         return 8
 

@@ -84,12 +84,13 @@ class Access:
 class LinalgBuilder(TorchBuilder):
     """Creates linalg, tensor and arith operations before ``anchor``, on builtin tensors.
 
-    ``panel`` is the target's (see ``Target.panel``).
+    ``panel`` and ``winograd`` are the target's (see ``Target``).
     """
 
-    def __init__(self, anchor: Any, panel: int = 0) -> None:
+    def __init__(self, anchor: Any, panel: int = 0, winograd: int = 0) -> None:
         super().__init__(anchor)
         self.panel = panel
+        self.winograd = winograd
         self.f32 = ir.F32Type.get(self.context)
         self.i1 = ir.IntegerType.get_signless(1, self.context)
         self.i32 = ir.IntegerType.get_signless(32, self.context)
@@ -150,14 +151,16 @@ class LinalgBuilder(TorchBuilder):
         offsets: Sequence[int],
         sizes: Sequence[int],
         strides: Sequence[int] | None = None,
+        dropped: Sequence[int] = (),
     ) -> ir.Value:
-        """``tensor.extract_slice``; nothing for the whole of ``value``."""
+        """``tensor.extract_slice`` without the dimensions ``dropped``; nothing for the whole of ``value``."""
         strides = [1] * len(sizes) if strides is None else list(strides)
-        if list(sizes) == shape(value):
+        if list(sizes) == shape(value) and not dropped:
             return value
+        kept = [n for i, n in enumerate(sizes) if i not in dropped]
         with self.ip, self.location:
             return tensor.extract_slice(
-                self.tensor_type(sizes, element(value)),
+                self.tensor_type(kept, element(value)),
                 value,
                 [],
                 [],

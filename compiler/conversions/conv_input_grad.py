@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp.conv_input_grad``."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from .layout import in_layout, over_space, spatial_size
 from .patches import letters
 from .products import by_matrix
 from .subpixel import Phases, by_offset, gather, pad_outputs, phases, tap_table
+from .winograd import is_faster, winograd_convolve
 
 Table = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
@@ -44,11 +46,16 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
         at = f"{' '.join(letters('r', len(size)))} c"
         tables = _tap_weights(b, weight, dims)
         return in_layout(op, gather(b, [padded], dims, tables, at, _product(b), size), b)
+    offsets = Window(tuple(dim.offsets for dim in dims), unit, none, unit)
+    if window.stride == window.dilation == unit and is_faster(b, padded, weight, offsets, groups, size):
+        return in_layout(op, winograd_convolve(b, padded, weight, offsets, size, backward=True), b)
     if groups == 1 and math.prod(window.kernel) == 1:
         y = by_matrix(b, padded, b.merge(weight, [1, 1 + len(size)]))
+    elif groups == 1 and window.stride != unit and _has_runs(dims):
+        return in_layout(op, _phase_by_phase(b, padded, weight, dims, size), b)
     else:
-        offsets = Window(tuple(dim.offsets for dim in dims), unit, none, unit)
-        y = convolve(b, padded, _rearranged(b, weight, dims, groups), offsets, groups)
+        table = tap_table(dims, window.kernel)[np.ix_(*(dim.active for dim in dims))]
+        y = convolve(b, padded, _rearranged(b, weight, table, groups), offsets, groups)
     if window.stride != unit:
         y = _interleaved(b, y, dims, size, groups)
     return in_layout(op, y, b)
@@ -77,14 +84,69 @@ def _tap_weights(b: LinalgBuilder, weight: ir.Value, dims: Sequence[Phases]) -> 
     ]
 
 
-def _rearranged(b: LinalgBuilder, weight: ir.Value, dims: Sequence[Phases], groups: int) -> ir.Value:
-    """``weight [F, C / groups, *k]`` as ``[groups · active phases · C / groups, F / groups, *offsets]``.
+def _has_runs(dims: Sequence[Phases]) -> bool:
+    """Whether every phase has taps, which are at adjacent offsets, and not all have as many."""
+    runs = [_run(at) for dim in dims for at in dim.taps]
+    return all(run is not None for run in runs) and len({len(run) for run in runs if run}) > 1
 
-    Element ``((g, r, c), f, e)`` is ``weight[g · F / groups + f, c, k(r, e)]``, or 0 without such a tap.
+
+def _run(taps: Sequence[int]) -> range | None:
+    """The offsets of the taps of a phase, if there are any and they are adjacent."""
+    found = [offset for offset, tap in enumerate(taps) if tap >= 0]
+    if not found or found[-1] - found[0] >= len(found):
+        return None
+    return range(found[0], found[-1] + 1)
+
+
+def _phase_by_phase(
+    b: LinalgBuilder, padded: ir.Value, weight: ir.Value, dims: Sequence[Phases], size: Sequence[int]
+) -> ir.Value:
+    """``[N, *size, C]``, each phase a convolution with its own taps.
+
+    One convolution for all would multiply by zeros where a phase has no tap: with 3 x 3 taps and stride 2 by
+    16 for 9.
+    """
+    batch, channels, rank = shape(padded)[0], shape(weight)[1], len(dims)
+    unit, none = (1,) * rank, (0,) * rank
+    quotients = [dim.quotients for dim in dims]
+    parts = []
+    for phase in itertools.product(*(range(dim.stride) for dim in dims)):
+        runs = [run for dim, r in zip(dims, phase, strict=True) if (run := _run(dim.taps[r])) is not None]
+        kernel = tuple(len(run) for run in runs)
+        table = tap_table(dims, shape(weight)[2:])[np.ix_(*([r] for r in phase), *runs)]
+        read = [q + n - 1 for q, n in zip(quotients, kernel, strict=True)]
+        x = b.slice(padded, [0, *(run.start for run in runs), 0], [batch, *read, shape(padded)[-1]])
+        parts.append(
+            convolve(b, x, _rearranged(b, weight, table, 1), Window(kernel, unit, none, unit), groups=1)
+        )
+
+    def pick(*scalars: ir.Value) -> ir.Value:
+        slot = index(0)
+        for i, dim in enumerate(dims):
+            slot = arith.addi(arith.muli(slot, index(dim.stride)), loop_index(2 * i + 2))
+        picked, *others = scalars[:-1]
+        for i, other in enumerate(others, 1):
+            is_it = arith.cmpi(arith.CmpIPredicate.eq, slot, index(i))
+            picked = arith.select(is_it, other, picked)
+        return picked
+
+    q, r = letters("q", rank), letters("r", rank)
+    read_at = f"n {' '.join(q)} c"
+    at = f"n {' '.join(f'{i} {j}' for i, j in zip(q, r, strict=True))} c"
+    init = b.empty([batch, *(n for dim in dims for n in (dim.quotients, dim.stride)), channels], b.f32)
+    spread = b.generic(f"{', '.join([read_at] * len(parts))} -> {at}", parts, [init], pick)
+    merged = b.merge(spread, [1, *[2] * rank, 1])
+    return b.slice(merged, [0] * (rank + 2), [batch, *size, channels])
+
+
+def _rearranged(b: LinalgBuilder, weight: ir.Value, table: Table, groups: int) -> ir.Value:
+    """``weight [F, C / groups, *k]`` as ``[groups · phases · C / groups, F / groups, *offsets]``.
+
+    Element ``((g, r, c), f, e)`` is ``weight[g · F / groups + f, c]`` at the tap ``table[r, e]``, or 0 where
+    that is -1.
     """
     filters, inner, *kernel = shape(weight)
     rank, width = len(kernel), filters // groups
-    table = tap_table(dims, kernel)[np.ix_(*(dim.active for dim in dims))]
     flat = b.merge(weight, [1, 1, rank])
     zero = b.scalar(0.0, element(weight))
 

@@ -16,6 +16,7 @@ from .layout import over_space
 from .matmul import LEAST_COLUMNS
 from .patches import fit, patches, patches_in_panels, unpadded
 from .products import by_matrix, by_panels
+from .winograd import weight_grad_is_faster, winograd_weight_grad
 
 #: Elements of the widest vectors.
 _VECTOR = 16
@@ -36,6 +37,9 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
     if groups > 1 and inner == 1:
         return depthwise_weight_grad(b, grad, x, filters // groups, window)
     out, taps = shape(grad)[1:-1], math.prod(kernel)
+    if weight_grad_is_faster(b, x, grad, window, groups):
+        by_tap = b.barrier(winograd_weight_grad(b, x, grad, window))
+        return b.reshape(b.transpose(by_tap, [1, 2, 0]), [[filters], [inner], kernel])
     # One element more than the forward convolution pads: what both read of the same padded input is
     # common to them, and would live from the one to the other, beside the input itself.
     x = fit(b, x, window, out, spare=True)

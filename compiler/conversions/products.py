@@ -36,8 +36,7 @@ def by_transposed(b: LinalgBuilder, left: ir.Value, right: ir.Value, depth: Sequ
     if not _has_panels(b, columns) or prod(shape(right)) < LEAST_PACKED:
         matrix = b.merge(b.reorder(right, [*depth, 0]), [len(depth), 1])
         return _product(b, left, matrix, "k n", "n", [columns])
-    split = b.reshape(right, [[columns // b.panel, b.panel], *([n] for n in shape(right)[1:])])
-    packed = b.reorder(split, [0, *(d + 1 for d in depth), 1])
+    packed = b.reorder(_in_panels(b, right, 0), [0, *(d + 1 for d in depth), 1])
     return by_panels(b, left, b.merge(packed, [1, len(depth), 1]))
 
 
@@ -64,6 +63,27 @@ def by_panels(b: LinalgBuilder, left: ir.Value, packed: ir.Value, transposed: bo
     return b.merge(product, [1] * (len(shape(product)) - 2) + [2])
 
 
+def matrices(b: LinalgBuilder, right: ir.Value, columns: int) -> ir.Value:
+    """A copy of ``right``, ``[N, K, count]`` or ``[K, N, count]``, as so many matrices for ``by_matrices``.
+
+    ``columns`` is the dimension ``N``. The copy is ``[count, K, N]``, or ``[count, N / panel, K, panel]``.
+    """
+    depth = 1 - columns
+    if not _has_panels(b, shape(right)[columns]):
+        return b.reorder(right, [2, depth, columns])
+    # The other dimension of the two, and the count, move by one where they stand behind the columns.
+    split = _in_panels(b, right, columns)
+    return b.reorder(split, [3, columns, 2 * depth, columns + 1])
+
+
+def by_matrices(b: LinalgBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
+    """``left [count, M, K]``, each times its matrix of ``right``, in f32: ``[count, M, N]``."""
+    sizes = [*shape(left)[:2], *shape(right)[1:-2], shape(right)[-1]]
+    if len(sizes) == 3:
+        return b.contract("c m k, c k n -> c m n", left, right, sizes)
+    return b.merge(b.contract("c m k, c p k l -> c m p l", left, right, sizes), [1, 1, 2])
+
+
 def is_packed(b: LinalgBuilder, rows: int, right: Sequence[int]) -> bool:
     """Whether ``by_matrix`` copies a matrix of the shape ``right`` for ``rows`` rows on the left."""
     return _has_panels(b, right[1]) and rows >= LEAST_ROWS and prod(right) >= LEAST_COPIED
@@ -71,6 +91,12 @@ def is_packed(b: LinalgBuilder, rows: int, right: Sequence[int]) -> bool:
 
 def _has_panels(b: LinalgBuilder, columns: int) -> bool:
     return b.panel > 0 and columns > b.panel and columns % b.panel == 0
+
+
+def _in_panels(b: LinalgBuilder, right: ir.Value, columns: int) -> ir.Value:
+    """Dimension ``columns`` of ``right`` split into panels."""
+    groups = [[n // b.panel, b.panel] if i == columns else [n] for i, n in enumerate(shape(right))]
+    return b.reshape(right, groups)
 
 
 def _product(

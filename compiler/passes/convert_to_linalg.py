@@ -34,28 +34,31 @@ class ConvertToLinalg(Pass):
     Convolutions and pools are computed with channels last; those without ``channels_last`` are transposed
     around it. Sums of f16 and bf16 values accumulate in f32. No operation is lowered to atomics or to a
     scatter. Matrices of which products read copies are copied into panels of ``panel`` columns, unless
-    that is 0.
+    that is 0. Convolutions with 3 x 3 taps, stride 1 and at least ``winograd`` tiles of 2 x 2 outputs, or a
+    quarter of that if their filter never changes, take four ninths of the multiplications
+    (``conversions/winograd.py``), unless that is 0.
     """
 
     name: ClassVar[str] = "sparsebp-convert-to-linalg"
 
     panel: int = 0
+    winograd: int = 0
 
     def apply(self, module: ir.Module) -> None:
-        if self.panel < 0:
-            raise fail_at(module.operation, f"panel = {self.panel}: expected 0 or more columns")
+        for name, unit in (("panel", "columns"), ("winograd", "tiles")):
+            if (value := getattr(self, name)) < 0:
+                raise fail_at(module.operation, f"{name} = {value}: expected 0 or more {unit}")
         for function in functions(module).values():
             for op in operations(function):
-                _convert(op, self.panel)
+                self._convert(op)
 
-
-def _convert(op: Any, panel: int) -> None:
-    conversion = get_conversion(op.operation.name)
-    if conversion is None:
-        return
-    builder = LinalgBuilder(op, panel)
-    value = conversion(op, builder)
-    if value is not None:
-        result = op.operation.results[0]
-        result.replace_all_uses_with(builder.torch_value(value, result.type))
-        op.operation.erase()
+    def _convert(self, op: Any) -> None:
+        conversion = get_conversion(op.operation.name)
+        if conversion is None:
+            return
+        builder = LinalgBuilder(op, self.panel, self.winograd)
+        value = conversion(op, builder)
+        if value is not None:
+            result = op.operation.results[0]
+            result.replace_all_uses_with(builder.torch_value(value, result.type))
+            op.operation.erase()

@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import frozen, symbol_of
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, constant, defining_op, functions, operations
+from pock.compiler.torch_ir import (
+    NotConstant,
+    TorchBuilder,
+    constant,
+    defining_op,
+    functions,
+    makers,
+    operations,
+)
 from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass
@@ -51,9 +59,7 @@ class FoldBatchNorm(Pass):
 
 def is_constant(value: ir.Value, constants: set[str]) -> bool:
     """Whether ``value`` is computed from constants of the program alone, ``constants`` being declarations."""
-    pending, seen = [value], {value}
-    while pending:
-        op = defining_op(pending.pop())
+    for op in makers(value):
         if op is None:
             return False
         if op.operation.name == "sparsebp.read":
@@ -61,9 +67,6 @@ def is_constant(value: ir.Value, constants: set[str]) -> bool:
                 return False
         elif not only_computes(op):
             return False
-        new = set(op.operation.operands) - seen
-        seen |= new
-        pending.extend(new)
     return True
 
 
