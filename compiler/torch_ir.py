@@ -249,6 +249,8 @@ def makers(value: ir.Value) -> Iterator[Any | None]:
 def _reads(op: Any) -> set[ir.Value]:
     """The operands of an operation, and what its regions read from outside."""
     read, inside = set(op.operation.operands), set()
+    if not len(op.operation.regions):
+        return read
 
     def visit(inner: Any) -> ir.WalkResult:
         if inner.operation != op.operation:

@@ -247,6 +247,12 @@ class LinalgBuilder(TorchBuilder):
                 stacked = tensor.insert_slice(value, stacked, [], [], [], offsets, [1, *sizes], ones)
         return stacked
 
+    def unstack(self, value: ir.Value) -> list[ir.Value]:
+        """What lies along the first dimension of ``value``."""
+        count, *sizes = shape(value)
+        first = [[i, *[0] * len(sizes)] for i in range(count)]
+        return [self.slice(value, offsets, [1, *sizes], dropped=(0,)) for offsets in first]
+
     def transpose(self, value: ir.Value, order: Sequence[int]) -> ir.Value:
         """``linalg.transpose``: dimension ``i`` of the result is dimension ``order[i]`` of ``value``."""
         if list(order) == list(range(len(order))):

@@ -28,7 +28,7 @@ from .convolve import convolve
 from .layout import in_layout, over_space, spatial_size
 from .patches import letters
 from .products import by_matrix
-from .subpixel import Phases, by_offset, gather, pad_outputs, phases, tap_table
+from .subpixel import Phases, assembled, by_offset, gather, pad_outputs, phases, tap_table
 from .winograd import is_faster, winograd_convolve
 
 Table = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
@@ -51,8 +51,8 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value:
         return in_layout(op, winograd_convolve(b, padded, weight, offsets, size, backward=True), b)
     if groups == 1 and math.prod(window.kernel) == 1:
         y = by_matrix(b, padded, b.merge(weight, [1, 1 + len(size)]))
-    elif groups == 1 and window.stride != unit and _has_runs(dims):
-        return in_layout(op, _phase_by_phase(b, padded, weight, dims, size), b)
+    elif groups == 1 and window.stride != unit and (runs := _runs(dims)) is not None:
+        return in_layout(op, _phase_by_phase(b, padded, weight, dims, runs, size), b)
     else:
         table = tap_table(dims, window.kernel)[np.ix_(*(dim.active for dim in dims))]
         y = convolve(b, padded, _rearranged(b, weight, table, groups), offsets, groups)
@@ -84,41 +84,45 @@ def _tap_weights(b: LinalgBuilder, weight: ir.Value, dims: Sequence[Phases]) -> 
     ]
 
 
-def _has_runs(dims: Sequence[Phases]) -> bool:
-    """Whether every phase has taps, which are at adjacent offsets, and not all have as many."""
-    runs = [_run(at) for dim in dims for at in dim.taps]
-    return all(run is not None for run in runs) and len({len(run) for run in runs if run}) > 1
+def _runs(dims: Sequence[Phases]) -> list[list[range]] | None:
+    """For each dimension and phase the offsets that have taps.
 
-
-def _run(taps: Sequence[int]) -> range | None:
-    """The offsets of the taps of a phase, if there are any and they are adjacent."""
-    found = [offset for offset, tap in enumerate(taps) if tap >= 0]
-    if not found or found[-1] - found[0] >= len(found):
-        return None
-    return range(found[0], found[-1] + 1)
+    None if a phase has none or some that are not adjacent, and if all have as many, so that no zeros stand
+    beside them.
+    """
+    runs = []
+    for dim in dims:
+        offsets = [[offset for offset, tap in enumerate(taps) if tap >= 0] for taps in dim.taps]
+        if any(not at or at[-1] - at[0] >= len(at) for at in offsets):
+            return None
+        runs.append([range(at[0], at[-1] + 1) for at in offsets])
+    return runs if len({len(run) for each in runs for run in each}) > 1 else None
 
 
 def _phase_by_phase(
-    b: LinalgBuilder, padded: ir.Value, weight: ir.Value, dims: Sequence[Phases], size: Sequence[int]
+    b: LinalgBuilder,
+    padded: ir.Value,
+    weight: ir.Value,
+    dims: Sequence[Phases],
+    runs: Sequence[Sequence[range]],
+    size: Sequence[int],
 ) -> ir.Value:
-    """``[N, *size, C]``, each phase a convolution with its own taps.
+    """``[N, *size, C]``, each phase a convolution with its own taps, at the offsets in ``runs``.
 
     One convolution for all would multiply by zeros where a phase has no tap: with 3 x 3 taps and stride 2 by
     16 for 9.
     """
-    batch, channels, rank = shape(padded)[0], shape(weight)[1], len(dims)
+    (batch, *_, filters), channels, rank = shape(padded), shape(weight)[1], len(dims)
     unit, none = (1,) * rank, (0,) * rank
-    quotients = [dim.quotients for dim in dims]
+    quotients, table = [dim.quotients for dim in dims], tap_table(dims, shape(weight)[2:])
     parts = []
     for phase in itertools.product(*(range(dim.stride) for dim in dims)):
-        runs = [run for dim, r in zip(dims, phase, strict=True) if (run := _run(dim.taps[r])) is not None]
-        kernel = tuple(len(run) for run in runs)
-        table = tap_table(dims, shape(weight)[2:])[np.ix_(*([r] for r in phase), *runs)]
+        offsets = [each[r] for each, r in zip(runs, phase, strict=True)]
+        kernel = tuple(map(len, offsets))
         read = [q + n - 1 for q, n in zip(quotients, kernel, strict=True)]
-        x = b.slice(padded, [0, *(run.start for run in runs), 0], [batch, *read, shape(padded)[-1]])
-        parts.append(
-            convolve(b, x, _rearranged(b, weight, table, 1), Window(kernel, unit, none, unit), groups=1)
-        )
+        x = b.slice(padded, [0, *(run.start for run in offsets), 0], [batch, *read, filters])
+        taps = _rearranged(b, weight, table[np.ix_(*([r] for r in phase), *offsets)], groups=1)
+        parts.append(convolve(b, x, taps, Window(kernel, unit, none, unit), groups=1))
 
     def pick(*scalars: ir.Value) -> ir.Value:
         slot = index(0)
@@ -134,9 +138,7 @@ def _phase_by_phase(
     read_at = f"n {' '.join(q)} c"
     at = f"n {' '.join(f'{i} {j}' for i, j in zip(q, r, strict=True))} c"
     init = b.empty([batch, *(n for dim in dims for n in (dim.quotients, dim.stride)), channels], b.f32)
-    spread = b.generic(f"{', '.join([read_at] * len(parts))} -> {at}", parts, [init], pick)
-    merged = b.merge(spread, [1, *[2] * rank, 1])
-    return b.slice(merged, [0] * (rank + 2), [batch, *size, channels])
+    return assembled(b, b.generic(f"{', '.join([read_at] * len(parts))} -> {at}", parts, [init], pick), size)
 
 
 def _rearranged(b: LinalgBuilder, weight: ir.Value, table: Table, groups: int) -> ir.Value:

@@ -124,8 +124,14 @@ def gather(
         entries = tables[start : start + MOST_TAPS]
         spec = ", ".join([read] * len(inputs) + [table_subscripts] * len(entries)) + f" -> n {result} c"
         total = b.generic(spec, [*inputs, *entries], [total], _sum_of_shares(share, len(values), len(chunk)))
-    merged = b.merge(total, [1, *[2] * rank, 1])
-    return b.slice(merged, [0] * (rank + 2), [batch, *size, channels])
+    return assembled(b, total, size)
+
+
+def assembled(b: LinalgBuilder, value: ir.Value, size: Sequence[int]) -> ir.Value:
+    """``[N, *size, C]`` of ``value [N, quotients, phases, quotients, phases, …, C]``."""
+    batch, *_, channels = shape(value)
+    merged = b.merge(value, [1, *[2] * len(size), 1])
+    return b.slice(merged, [0] * (len(size) + 2), [batch, *size, channels])
 
 
 def by_offset(b: LinalgBuilder, table: "np.ndarray[Any, Any]") -> list[ir.Value]:

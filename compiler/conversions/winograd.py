@@ -83,7 +83,7 @@ def winograd_convolve(
     batch, columns, tiles = shape(x)[0], shape(weight)[int(backward)], _tiles(out)
     fitted = fit(b, x, window, [TILE * n for n in tiles])
     filters = _transformed_filter(b, weight, backward)
-    products = by_matrices(b, _transformed_input(b, fitted, tiles), filters)
+    products = by_matrices(b, _transformed_squares(b, INPUT, fitted, tiles), filters)
     split = b.reshape(products, [[READ**2], [batch, *tiles], [columns]])
     return b.slice(_transformed_output(b, split), [0] * 4, [batch, *out, columns])
 
@@ -99,11 +99,10 @@ def winograd_weight_grad(b: LinalgBuilder, x: ir.Value, grad: ir.Value, window: 
     # One tile more than the convolution reads: what both make of the same input is common to them, and would
     # live from the one to the other, beside the input itself.
     fitted = fit(b, x, window, [TILE * (tiles[0] + 1), TILE * tiles[1]])
-    left, right = _transformed_gradient(b, even, tiles), _transformed_input(b, fitted, tiles)
+    left = _transformed_squares(b, _transposed(OUTPUT), even, tiles)
+    right = _transformed_squares(b, INPUT, fitted, tiles)
     products = b.contract("q t f, q t c -> q f c", left, right, [READ**2, filters, shape(x)[-1]])
-    sizes = shape(products)[1:]
-    values = [b.slice(products, [i, 0, 0], [1, *sizes], dropped=(0,)) for i in range(READ**2)]
-    return b.stack(_transformed(b, _transposed(FILTER), values, "f c"))
+    return b.stack(_transformed(b, _transposed(FILTER), b.unstack(products), "f c"))
 
 
 def _is_possible(b: LinalgBuilder, x: ir.Value, other: ir.Value, window: Window, groups: int) -> bool:
@@ -126,29 +125,19 @@ def _transposed(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def _transformed_input(b: LinalgBuilder, x: ir.Value, tiles: Sequence[int]) -> ir.Value:
-    """``[16, N · tiles, C]`` of ``x [N, 2 · tiles + 2, …, C]`` or more."""
-    batch, channels = shape(x)[0], shape(x)[-1]
-    read = _squares(b, x, READ, [batch, *tiles, channels])
-    return b.merge(b.stack(_transformed(b, INPUT, read, "n t u c")), [1, 3, 1])
+def _transformed_squares(b: LinalgBuilder, matrix: Matrix, x: ir.Value, tiles: Sequence[int]) -> ir.Value:
+    """``[16, N · tiles, C]`` of squares of ``x [N, *in, C]`` that begin at every other row and column.
 
-
-def _transformed_gradient(b: LinalgBuilder, grad: ir.Value, tiles: Sequence[int]) -> ir.Value:
-    """``[16, N · tiles, F]`` of ``grad [N, 2 · tiles, …, F]``."""
-    batch, filters = shape(grad)[0], shape(grad)[-1]
-    read = _squares(b, grad, TILE, [batch, *tiles, filters])
-    return b.merge(b.stack(_transformed(b, _transposed(OUTPUT), read, "n t u f")), [1, 3, 1])
-
-
-def _squares(b: LinalgBuilder, x: ir.Value, side: int, sizes: Sequence[int]) -> list[ir.Value]:
-    """The elements of squares that begin at every other row and column of ``x``, each ``[N, *tiles, C]``."""
+    They are as large as ``matrix`` has columns. ``x`` has an even number of rows and columns.
+    """
     batch, *size, channels = shape(x)
     pairs = b.reshape(x, [[batch], *([n // TILE, TILE] for n in size), [channels]])
-    spread = [sizes[0], sizes[1], 1, sizes[2], 1, sizes[3]]
-    return [
-        b.slice(pairs, [0, i // TILE, i % TILE, j // TILE, j % TILE, 0], spread, dropped=(2, 4))
-        for i, j in _square(side)
+    sizes = [batch, tiles[0], 1, tiles[1], 1, channels]
+    read = [
+        b.slice(pairs, [0, i // TILE, i % TILE, j // TILE, j % TILE, 0], sizes, dropped=(2, 4))
+        for i, j in _square(len(matrix[0]))
     ]
+    return b.merge(b.stack(_transformed(b, matrix, read, "n t u c")), [1, 3, 1])
 
 
 def _transformed_filter(b: LinalgBuilder, weight: ir.Value, backward: bool) -> ir.Value:
@@ -157,9 +146,8 @@ def _transformed_filter(b: LinalgBuilder, weight: ir.Value, backward: bool) -> i
     They have a column for each filter; ``backward``, for each channel, and the taps are in reverse.
     """
     by_tap = matrices(b, b.merge(weight, [1, 1, 2]), columns=int(backward))
-    rest = shape(by_tap)[1:]
+    rest, taps = shape(by_tap)[1:], b.unstack(by_tap)
     names = " ".join(f"d{i}" for i in range(len(rest)))
-    taps = [b.slice(by_tap, [i, *[0] * len(rest)], [1, *rest], dropped=(0,)) for i in range(TAPS**2)]
     if backward:
         taps.reverse()
     if not is_computed_from_constants(weight):
@@ -208,11 +196,9 @@ def _transformed_output(b: LinalgBuilder, products: ir.Value) -> ir.Value:
     All four outputs are elements of one result, so that what follows the convolution is computed with it.
     """
     _, batch, *tiles, filters = shape(products)
-    sizes = [1, batch, *tiles, filters]
-    values = [b.slice(products, [i, 0, 0, 0, 0], sizes, dropped=(0,)) for i in range(READ**2)]
-    spec = "n t u f, i j -> n t i u j f"
     result = [batch, tiles[0], TILE, tiles[1], TILE, filters]
-    return b.merge(_weighted(b, _factors(OUTPUT), values, spec, result), [1, 2, 2, 1])
+    spec = "n t u f, i j -> n t i u j f"
+    return b.merge(_weighted(b, _factors(OUTPUT), b.unstack(products), spec, result), [1, 2, 2, 1])
 
 
 def _weighted(
@@ -225,7 +211,8 @@ def _weighted(
         terms = [arith.mulf(v, f) for v, f in zip(scalars[:count], scalars[count:-1], strict=True)]
         return reduce(arith.addf, terms)
 
-    (value, factor), at = spec.split(" -> ")[0].split(", "), spec.split(" -> ")[1]
+    operands, at = spec.split(" -> ")
+    value, factor = operands.split(", ")
     inputs = [*values, *(b.dense(f) for f in factors)]
     subscripts = f"{', '.join([value] * count + [factor] * count)} -> {at}"
     summed: ir.Value = b.generic(subscripts, inputs, [b.empty(result, b.f32)], body)

@@ -80,6 +80,20 @@ func.func @weight_grad(%g: !torch.vtensor<[4,8,8,64],f32>, %x: !torch.vtensor<[4
 
 // -----
 
+// Forward pass and weight gradient transform the input each by itself: what they share would be kept between them.
+// CHECK-LABEL: func.func @both(
+// CHECK-COUNT-16: tensor.insert_slice %{{.*}} : tensor<4x4x4x32xf32> into tensor<16x4x4x4x32xf32>
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<16x64x32xf32>, tensor<16x32x64xf32>)
+// CHECK-COUNT-16: tensor.insert_slice %{{.*}} : tensor<4x4x4x32xf32> into tensor<16x4x4x4x32xf32>
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<16x64x64xf32>, tensor<16x64x32xf32>)
+func.func @both(%x: !torch.vtensor<[4,8,8,32],f32>, %w: !torch.vtensor<[64,32,3,3],f32>) -> !torch.vtensor<[64,32,3,3],f32> {
+  %0 = "sparsebp.convolution"(%x, %w) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[4,8,8,32],f32>, !torch.vtensor<[64,32,3,3],f32>) -> !torch.vtensor<[4,8,8,64],f32>
+  %1 = "sparsebp.conv_weight_grad"(%0, %x) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[4,8,8,64],f32>, !torch.vtensor<[4,8,8,32],f32>) -> !torch.vtensor<[64,32,3,3],f32>
+  return %1 : !torch.vtensor<[64,32,3,3],f32>
+}
+
+// -----
+
 // Not with a stride, a dilation, groups, other taps, few channels, or in f16.
 // CHECK-LABEL: func.func @others(
 // CHECK-NOT: tensor.insert_slice

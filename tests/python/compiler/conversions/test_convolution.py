@@ -47,6 +47,9 @@ def test_named_kinds(tmp_path: Path) -> None:
     kinds = [
         PLAIN,
         replace(PLAIN, stride=(2, 2)),
+        # A phase with fewer taps starts at another offset.
+        replace(PLAIN, stride=(2, 2), padding=(0, 0)),
+        replace(PLAIN, kernel=(5, 4), stride=(2, 3), padding=(2, 1)),
         replace(PLAIN, size=(14, 14), kernel=(7, 7), stride=(2, 2), padding=(3, 3), channels=3),
         replace(PLAIN, dilation=(2, 2), padding=(2, 2)),
         replace(PLAIN, groups=4),
