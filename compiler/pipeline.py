@@ -27,7 +27,7 @@ from .opt import run_pipeline
 from .optimizers import SGD, Optimizer
 from .passes.expand_optimizer import hyperparameters_of
 from .passes.materialize_state import SCOPE, state_of, tensor_type
-from .passes.split_batch import division_of, summands_of
+from .passes.split_batch import division_of, partials_of
 from .passes.split_evaluation import LOSS
 from .program import TrainingProgram, digest, parameter_bytes
 from .ranks import Part, exchange_bytes, exchanges, merge, of_rank, part_values, parts_of, state_parts
@@ -387,7 +387,7 @@ def _callers(described: Mapping[str, Any], target: Target, names: Collection[str
 def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, str]) -> dict[str, Any]:
     """The metadata with what code generation found out; memory is in bytes."""
     memory = {
-        "transient": facts.transient_bytes + _summand_bytes(described.get("shards")),
+        "transient": facts.transient_bytes + _partial_bytes(described.get("shards")),
         "state": sum(_bytes(entry) for entry in described["state"]),
         "copied_state": sorted(names[i] for i in facts.copied),
     }
@@ -400,7 +400,7 @@ def _with_facts(described: Mapping[str, Any], facts: Facts, names: Mapping[int, 
     }
 
 
-def _summand_bytes(shards: Mapping[str, Any] | None) -> int:
+def _partial_bytes(shards: Mapping[str, Any] | None) -> int:
     """The memory of what ``@gradients`` returns for all parts of the batch."""
     return 0 if shards is None else shards["count"] * sum(map(_bytes, shards["partials"]))
 
@@ -469,7 +469,7 @@ def _shards(program: TrainingProgram, module: ir.Module, count: int) -> dict[str
     names = [spec.name for spec in (*program.signature.inputs, *program.signature.targets)]
     read = {symbol_of(op) for op in operations(gradients, "sparsebp.read")}
     returned = list(operations(gradients)[-1].operation.operands)
-    types = [value.type for value in returned[len(returned) - summands_of(gradients) :]]
+    types = [value.type for value in returned[len(returned) - partials_of(gradients) :]]
     return {
         "count": count,
         "divided": divided,

@@ -19,7 +19,7 @@ from pock.dialects.sparsebp import Mask, MaskKind
 from pock.dialects.types import element_of, shape_of, vtensor
 
 from .base import Pass, fail_at
-from .split_batch import summands_of
+from .split_batch import partials_of
 from .split_evaluation import LOSS
 
 SCOPE = "model"
@@ -66,7 +66,7 @@ class MaterializeState(Pass):
     ``@predict`` and ``@evaluate`` take the parameters and buffers among the state and change nothing;
     ``@loss`` (``sparsebp-split-evaluation``) takes none. An assign of a slice inserts it into the old value.
     Where the batch is divided (``sparsebp-split-batch``), ``@update`` takes the state as ``@step`` does;
-    ``@gradients`` takes what it reads of it, and then donated storage for each of its summands.
+    ``@gradients`` takes what it reads of it, then donated storage for each result that is for ``@update``.
     """
 
     name: ClassVar[str] = "sparsebp-materialize-state"
@@ -97,11 +97,11 @@ def _read_by(function: Any, state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _donate_storage(function: Any) -> None:
-    """Give ``@gradients`` an argument for each summand, its last results, which takes its storage."""
+    """Give ``@gradients`` an argument for each result that is for ``@update``, which takes its storage."""
     block = body(function)
     returned = list(list(block.operations)[-1].operation.operands)
     attributes = _attributes_of(function, "arg_attrs", len(block.arguments))
-    for i in range(len(returned) - summands_of(function), len(returned)):
+    for i in range(len(returned) - partials_of(function), len(returned)):
         block.add_argument(returned[i].type, returned[i].location)
         output = ir.IntegerAttr.get(ir.IndexType.get(), i)
         attributes.append(ir.DictAttr.get({"iree.abi.output": output}))

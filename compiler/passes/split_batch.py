@@ -4,18 +4,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
 from typing import Any, ClassVar
 
 from torch_mlir import ir
 
 from pock.compiler.analysis.declared import WRITES, symbol_of
-from pock.compiler.analysis.shares import SUMMAND, WHOLE, Share, Shares, part
+from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Shares, part
 from pock.compiler.torch_ir import (
+    PERMUTATIONS,
     NotConstant,
     TorchBuilder,
     body,
     constant,
+    defining_op,
     operations,
     set_function_type,
     step_of,
@@ -55,6 +58,9 @@ class SplitBatch(Pass):
           %dw = torch.aten.add.Tensor %dw0, %dw1, %int1
           "sparsebp.update"(%dw) {symbol = @w, ...}
 
+    A product that is larger than its operands, as a classifier's weight gradient is, is no such sum:
+    ``@gradients`` returns its part of the operands, and ``@update`` puts these together and multiplies.
+
     Small values of the whole batch, such as how many labels count, are computed by each part. The attribute
     ``sparsebp.shards`` of ``@gradients`` says how many parts there are and, for each input and target of the
     step, whether ``@gradients`` takes a part of it; those in ``whole`` follow once more, whole.
@@ -86,6 +92,9 @@ def _is_divided(value: ir.Value, count: int) -> bool:
 
 
 _MEANS = ("torch.aten.mean", "torch.aten.mean.dim")
+
+_PRODUCTS = ("torch.aten.mm",)
+"""Operations that may be larger than what they are made of."""
 
 
 def _as_quotient(mean: Any) -> None:
@@ -122,6 +131,8 @@ class _Split:
         self.parts = Parts(count)
         self.totals: dict[ir.Value, bool] = {}
         """The values that can be had in ``@update`` -> whether as a sum of summands."""
+        self.joined: dict[ir.Value, Share] = {}
+        """The values that ``@update`` puts together from these parts."""
         self.wishes: dict[ir.Value, dict[Share | None, None]] = {}
         """For each value the shares that ``@gradients`` needs; None for all of it in ``@update``."""
 
@@ -131,9 +142,10 @@ class _Split:
             self._see(op.operation)
         returned = list(operations(self.step)[-1].operation.operands)
         self._wish(returned)
-        summands = [v for v in self.wishes if None in self.wishes[v] and self.totals[v]]
-        self._gradients(returned[1:], summands)
-        self._update(returned[0], summands)
+        wished = [v for v in self.wishes if None in self.wishes[v]]
+        partials = [(v, self.joined.get(v, SUMMAND)) for v in wished if v in self.joined or self.totals[v]]
+        self._gradients(returned[1:], partials)
+        self._update(returned[0], partials)
         self.step.operation.erase()
 
     # -- what is possible -----------------------------------------------------------------------
@@ -172,6 +184,10 @@ class _Split:
 
     def _pass_on(self, op: Any, result: ir.Value, share: Share | None) -> None:
         """What is needed of an operation's operands for ``share`` of its result."""
+        if share is None and result in self.joined:
+            return
+        if share is None and self._multiplies_later(op, result):
+            self.totals[result] = False
         if share is None and not self.totals[result]:
             for value in op.operands:
                 self.wishes.setdefault(value, {})[None] = None
@@ -183,9 +199,39 @@ class _Split:
             if kind is not None:
                 self.wishes.setdefault(value, {})[kind] = None
 
+    def _multiplies_later(self, op: Any, result: ir.Value) -> bool:
+        """Whether ``@update`` is to compute a sum of summands from operands put together; they are wished."""
+        if op.name not in _PRODUCTS or not self.totals[result]:
+            return False
+        parts: dict[ir.Value, Share] = {}
+        permuted: list[ir.Value] = []
+        for operand, needed in zip(op.operands, self.shares.needed[result][SUMMAND], strict=True):
+            if operand in self.totals:
+                continue
+            value, share = operand, needed
+            # Not the other way round: that is a copy, which can be made of the whole.
+            while share and (maker := defining_op(value)) and maker.operation.name in PERMUTATIONS:
+                permuted.append(value)
+                share = self.shares.needed[value][share][0]
+                value = maker.operation.operands[0]
+            if share is None or share.kind is not Kind.PART or share.blocks > 1:
+                return False
+            if self.joined.get(value, share) != share:
+                return False
+            parts[value] = share
+        # Summands are written and read; parts besides, when they are put together.
+        given = sum(prod(shape_of(value.type)) for value in parts.keys() - self.joined.keys())
+        if 2 * given > self.count * prod(shape_of(result.type)):
+            return False
+        self.joined |= parts
+        self.totals |= dict.fromkeys(permuted, False)
+        for value, share in parts.items():
+            self.wishes.setdefault(value, {}).update({share: None, None: None})
+        return True
+
     # -- functions ------------------------------------------------------------------------------
 
-    def _gradients(self, outputs: Sequence[ir.Value], summands: Sequence[ir.Value]) -> None:
+    def _gradients(self, outputs: Sequence[ir.Value], partials: Sequence[tuple[ir.Value, Share]]) -> None:
         """``@gradients``, in front of the step."""
         asked = [self.wishes.get(argument, {}) for argument in self.arguments]
         # Of what is not needed, a part is less to take.
@@ -210,14 +256,14 @@ class _Split:
                 ]
                 results = self.parts.again(builder, operation, operands, share)
                 made |= {(r, share): v for r, v in zip(operation.results, results, strict=True)}
-        values = [*(made[v, part(0)] for v in outputs), *(made[v, SUMMAND] for v in summands)]
+        values = [*(made[v, part(0)] for v in outputs), *(made[partial] for partial in partials)]
         self._end(function, builder, values)
         function.attributes[SHARDS] = ir.DictAttr.get(
             {
                 "count": builder.i64(self.count),
                 "divided": ir.DenseBoolArrayAttr.get(divided),
                 "whole": ir.DenseI64ArrayAttr.get(again),
-                "summands": builder.i64(len(summands)),
+                "partials": builder.i64(len(partials)),
             }
         )
 
@@ -229,18 +275,17 @@ class _Split:
             if share in self.wishes.get(r, ()) and share in self.shares.needed[r]
         )
 
-    def _update(self, loss: ir.Value, summands: Sequence[ir.Value]) -> None:
+    def _update(self, loss: ir.Value, partials: Sequence[tuple[ir.Value, Share]]) -> None:
         """``@update``, in front of the step."""
-        types = [value.type for value in summands]
+        types = [self.parts.type(value, share) for value, share in partials]
         function, block = self._function("update", types * self.count)
         given = list(block.arguments)
         builder = self._at_end(block)
         totals: dict[ir.Value, ir.Value] = {}
-        for i, value in enumerate(summands):
-            total, *others = given[i :: len(summands)]
-            for other in others:
-                total = builder.add(total, other)
-            totals[value] = total
+        for i, (value, share) in enumerate(partials):
+            each = given[i :: len(partials)]
+            put = reduce(builder.add, each) if share == SUMMAND else builder.concatenated(each, share.axis)
+            totals[value] = put
         for op in operations(self.step):
             operation = op.operation
             wanted = any(None in self.wishes.get(r, ()) for r in operation.results)
@@ -279,15 +324,15 @@ class _Split:
         set_function_type(function)
 
 
-def summands_of(gradients: Any) -> int:
-    """How many of the last results of ``@gradients`` are summands."""
-    return ir.IntegerAttr(ir.DictAttr(gradients.operation.attributes[SHARDS])["summands"]).value
+def partials_of(gradients: Any) -> int:
+    """How many of the last results of ``@gradients`` are for ``@update``."""
+    return ir.IntegerAttr(ir.DictAttr(gradients.operation.attributes[SHARDS])["partials"]).value
 
 
 def outputs_of(function: Any) -> int:
     """How many of the first results of a step, or of ``@gradients``, are results of the forward pass."""
     results = len(operations(function)[-1].operation.operands)
-    return results - summands_of(function) if SHARDS in function.operation.attributes else results
+    return results - partials_of(function) if SHARDS in function.operation.attributes else results
 
 
 def division_of(gradients: Any) -> tuple[list[bool], list[int]]:

@@ -26,7 +26,23 @@ from pock.runtime import Trainer
 from tests.e2e import zoo
 from tests.e2e.check import Torch, batches_like, check_training
 
+
+class Head(nn.Module):
+    """Layers whose weight gradients are larger than what they are made of; of one, the input is an output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.classifier = nn.Linear(40, 64), nn.Linear(64, 48)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.tanh(self.features(x))
+        return self.classifier(x), x
+
+
 _TASKS: dict[str, Callable[[], TrainingTask]] = {
+    "head": lambda: TrainingTask(
+        Head(), (torch.randn(8, 40),), (torch.arange(8) * 5,), lambda y, t: F.cross_entropy(y[0], t)
+    ),
     "convolutions": lambda: TrainingTask(
         zoo.settle(zoo.ConvNet()),
         (torch.randn(4, 3, 16, 20),),
@@ -87,6 +103,7 @@ def _traced(name: str) -> tuple[TrainingTask, TrainingProgram]:
         ("encoder", 2, "momentum", Scheme.full()),
         ("tied", 2, "momentum", Scheme.full()),
         ("regression", 3, "momentum", Scheme.full()),
+        ("head", 4, "adamw, clipped", Scheme.full()),
     ],
 )
 def test_training_is_pytorchs(tmp_path: Path, name: str, shards: int, optimizer: str, scheme: Scheme) -> None:

@@ -171,7 +171,7 @@ func.func @step(%x: !torch.vtensor<[4],f32>, %y: !torch.vtensor<[4],f32>) -> !to
 // CHECK-SAME: %arg0: !torch.vtensor<[4],f32>, %arg1: !torch.vtensor<[4],f32>, %arg2: !torch.vtensor<[4],f32> {iree.abi.output = 1 : index})
 // CHECK-SAME: -> (!torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>)
 func.func @gradients(%x: !torch.vtensor<[4],f32>) -> (!torch.vtensor<[4],f32>, !torch.vtensor<[4],f32>)
-    attributes {sparsebp.shards = {count = 2 : i64, divided = array<i1: true>, summands = 1 : i64, whole = array<i64>}} {
+    attributes {sparsebp.shards = {count = 2 : i64, divided = array<i1: true>, partials = 1 : i64, whole = array<i64>}} {
   %w = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[4],f32>
   // CHECK: %[[Y:.*]] = torch.aten.mul.Tensor %arg0, %arg1
   %y = torch.aten.mul.Tensor %x, %w : !torch.vtensor<[4],f32>, !torch.vtensor<[4],f32> -> !torch.vtensor<[4],f32>

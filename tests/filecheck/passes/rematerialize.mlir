@@ -243,7 +243,7 @@ func.func @step(%x: !torch.vtensor<[2,16,16,16],f32>, %w: !torch.vtensor<[16,16,
 // Of gradients of a part of the batch, those are the backward pass, though they are returned: it takes bits, not %z.
 // CHECK-LABEL: func.func @gradients
 func.func @gradients(%x: !torch.vtensor<[64,64],f32>, %g: !torch.vtensor<[64,64],f32>) -> (!torch.vtensor<[64,64],f32>, !torch.vtensor<[64],f32>)
-    attributes {sparsebp.shards = {count = 2 : i64, divided = array<i1: true, true>, summands = 1 : i64, whole = array<i64>}} {
+    attributes {sparsebp.shards = {count = 2 : i64, divided = array<i1: true, true>, partials = 1 : i64, whole = array<i64>}} {
   %int0 = torch.constant.int 0
   %false = torch.constant.bool false
   %none = torch.constant.none

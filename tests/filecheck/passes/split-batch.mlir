@@ -4,7 +4,7 @@
 
 // The product that a weight gradient is adds up over 4 samples instead of 8, and what a part gives are its summands.
 // CHECK-LABEL: func.func @gradients(%arg0: !torch.vtensor<[4,4],f32>, %arg1: !torch.vtensor<[4,3],f32>)
-// CHECK-SAME: sparsebp.shards = {count = 2 : i64, divided = array<i1: true, true>, summands = 2 : i64, whole = array<i64>}
+// CHECK-SAME: sparsebp.shards = {count = 2 : i64, divided = array<i1: true, true>, partials = 2 : i64, whole = array<i64>}
 // CHECK: %[[Y:.*]] = torch.aten.mm %arg0, {{.*}} -> !torch.vtensor<[4,3],f32>
 // CHECK: %[[SUM:.*]] = torch.aten.sum.dim_IntList
 // CHECK: %[[DW:.*]] = torch.aten.mm {{.*}} : !torch.vtensor<[3,4],f32>, !torch.vtensor<[4,4],f32> -> !torch.vtensor<[3,4],f32>
@@ -78,4 +78,35 @@ func.func @step(%x: !torch.vtensor<[8,2],f32>) -> (!torch.vtensor<[],f32>, !torc
   %square = torch.aten.mul.Tensor %x, %x : !torch.vtensor<[8,2],f32>, !torch.vtensor<[8,2],f32> -> !torch.vtensor<[8,2],f32>
   %loss = torch.aten.mean %square, %none : !torch.vtensor<[8,2],f32>, !torch.none -> !torch.vtensor<[],f32>
   return %loss, %means : !torch.vtensor<[],f32>, !torch.vtensor<[8],f32>
+}
+
+// -----
+
+// A product of 32 x 16 elements is more than the 4 x 48 that it is made of: parts of these are put together, as they
+// are, and turned and multiplied behind that.
+// CHECK-LABEL: func.func @gradients(%arg0: !torch.vtensor<[2,16],f32>, %arg1: !torch.vtensor<[2,32],f32>)
+// CHECK-SAME: partials = 3 : i64
+// CHECK-NOT: torch.aten.mm
+// CHECK: %[[LOSS:.*]] = torch.aten.sum
+// CHECK: return %arg0, %[[LOSS]], %arg0, %{{.*}} : !torch.vtensor<[2,16],f32>, !torch.vtensor<[],f32>, !torch.vtensor<[2,16],f32>, !torch.vtensor<[2,32],f32>
+// CHECK-LABEL: func.func @update(
+// CHECK-DAG: %[[LISTED:.*]] = torch.prim.ListConstruct %arg2, %arg5 :
+// CHECK-DAG: %[[D:.*]] = torch.aten.cat %[[LISTED]], %int0 : !torch.list<vtensor>, !torch.int -> !torch.vtensor<[4,32],f32>
+// CHECK-DAG: %[[XS:.*]] = torch.prim.ListConstruct %arg1, %arg4 :
+// CHECK-DAG: %[[X:.*]] = torch.aten.cat %[[XS]], %int0 : !torch.list<vtensor>, !torch.int -> !torch.vtensor<[4,16],f32>
+// CHECK: %[[DT:.*]] = torch.aten.permute %[[D]]
+// CHECK: %[[DW:.*]] = torch.aten.mm %[[DT]], %[[X]]
+// CHECK: "sparsebp.update"(%[[DW]])
+"sparsebp.parameter"() {sym_name = "w", type = tensor<32x16xf32>, role = "parameter", dimensions = ["output_channels", "input_channels"], channel_dimension = "input_channels", mask = #sparsebp.mask<"full", "", array<i64>>} : () -> ()
+func.func @step(%x: !torch.vtensor<[4,16],f32>, %t: !torch.vtensor<[4,32],f32>) -> (!torch.vtensor<[],f32>, !torch.vtensor<[4,16],f32>) {
+  %none = torch.constant.none
+  %0 = torch.constant.int 0
+  %1 = torch.constant.int 1
+  %swapped = torch.prim.ListConstruct %1, %0 : (!torch.int, !torch.int) -> !torch.list<int>
+  %d = torch.aten.exp %t : !torch.vtensor<[4,32],f32> -> !torch.vtensor<[4,32],f32>
+  %loss = torch.aten.sum %d, %none : !torch.vtensor<[4,32],f32>, !torch.none -> !torch.vtensor<[],f32>
+  %dt = torch.aten.permute %d, %swapped : !torch.vtensor<[4,32],f32>, !torch.list<int> -> !torch.vtensor<[32,4],f32>
+  %dw = torch.aten.mm %dt, %x : !torch.vtensor<[32,4],f32>, !torch.vtensor<[4,16],f32> -> !torch.vtensor<[32,16],f32>
+  "sparsebp.update"(%dw) {symbol = @w, mask = #sparsebp.mask<"full", "", array<i64>>} : (!torch.vtensor<[32,16],f32>) -> ()
+  return %loss, %x : !torch.vtensor<[],f32>, !torch.vtensor<[4,16],f32>
 }

@@ -19,7 +19,7 @@ from pock.compiler.opt import run_pipeline
 from pock.compiler.passes.prune_backward import PruneBackward
 from pock.compiler.passes.prune_positions import PrunePositions
 from pock.compiler.passes.raise_gradients import RaiseGradients
-from pock.compiler.passes.split_batch import SplitBatch, division_of, summands_of
+from pock.compiler.passes.split_batch import SplitBatch, division_of, partials_of
 from pock.compiler.torch_ir import body, functions, operations, set_function_type
 from pock.dialects.sparsebp import declarations
 from pock.dialects.types import element_of, shape_of
@@ -33,13 +33,13 @@ def _split_step(module: ir.Module, count: int, values: Any, given_: Sequence[Ten
     interpreter = Interpreter(module, values)
     gradients = functions(module)["gradients"]
     divided, whole = division_of(gradients)
-    summands = summands_of(gradients)
+    partials = partials_of(gradients)
     outputs, partial = [], []
     for i in range(count):
         parts = [t.chunk(count)[i] if cut else t for t, cut in zip(given_, divided, strict=True)]
         results = interpreter.run("gradients", *parts, *(given_[j] for j in whole))
-        outputs.append(results[: len(results) - summands])
-        partial += results[len(results) - summands :]
+        outputs.append(results[: len(results) - partials])
+        partial += results[len(results) - partials :]
     loss = interpreter.run("update", *partial)
     return [*loss, *(torch.cat(each) for each in zip(*outputs, strict=True))], interpreter
 
@@ -127,6 +127,10 @@ _TASKS: dict[str, Callable[[], TrainingTask]] = {
     "decoder": lambda: TrainingTask(_Decoder(), (_TOKENS,), (_TOKENS.roll(1),), _next),
     "summed loss": lambda: _images(zoo.ConvNet(), loss=nn.CrossEntropyLoss(reduction="sum")),
     "weighted loss": lambda: _images(zoo.ConvNet(), loss=nn.CrossEntropyLoss(torch.rand(5))),
+    "wide layers": lambda: TrainingTask(
+        nn.Sequential(nn.Linear(40, 64), nn.Tanh(), nn.Linear(64, 48)),
+        (torch.randn(4, 40),), (torch.tensor([3, 40, 0, 7]),), F.cross_entropy,
+    ),
     "squares": lambda: TrainingTask(
         nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)),
         (torch.randn(4, 3),), (torch.randn(4, 2),), lambda y, t: ((y - t) ** 2).sum() / 7,
@@ -174,6 +178,17 @@ def test_products_are_of_the_parts_and_counts_of_the_whole() -> None:
     assert not operations(update, "torch.aten.mm") and not operations(gradients, "sparsebp.update")
     types = [(shape_of(a.type), element_of(a.type)) for a in body(gradients).arguments]
     assert types == [((2, 6), "si64"), ((2,), "si64"), ((4,), "si64")]
+
+
+def test_what_is_larger_than_its_operands_is_computed_of_these() -> None:
+    module, _ = _pruned(_TASKS["wide layers"]())
+    run_pipeline(module, [SplitBatch(2)])
+    gradients, update = (functions(module)[name] for name in ("gradients", "update"))
+    products = [shape_of(op.operation.results[0].type) for op in operations(update, "torch.aten.mm")]
+    assert sorted(products) == [(48, 64), (64, 40)]
+    returned = [shape_of(v.type) for v in operations(gradients)[-1].operation.operands]
+    # The outputs, then the loss, two bias gradients, and two operands of each product.
+    assert len(returned) == 1 + 3 + 4 and not {(48, 64), (64, 40)} & set(returned)
 
 
 # -- what cannot be split -----------------------------------------------------------------------
