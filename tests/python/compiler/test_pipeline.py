@@ -597,6 +597,7 @@ def test_bits_are_not_saved_where_the_target_stores_no_bytes() -> None:
 def test_metadata_says_how_a_batch_is_divided() -> None:
     artifact = compile_program(traced("conv"), rules(("classifier.*", "full")), SGD(momentum=0.9), shards=2)
     entries = {entry["name"]: entry for entry in artifact.metadata["state"]}
+    outputs, inputs = entries["classifier.weight"]["shape"]
     assert artifact.metadata["shards"] == {
         "count": 2,
         "divided": [True, True],
@@ -605,8 +606,10 @@ def test_metadata_says_how_a_batch_is_divided() -> None:
         "state": ["classifier.weight", "classifier.bias"],
         "partials": [
             {"shape": [], "dtype": "float32"},
-            {"shape": entries["classifier.bias"]["shape"], "dtype": "float32"},
-            {"shape": entries["classifier.weight"]["shape"], "dtype": "float32"},
+            {"shape": [outputs], "dtype": "float32"},
+            # Of the weight's gradient, which is larger, what it is a product of.
+            {"shape": [1, outputs], "dtype": "float32"},
+            {"shape": [1, inputs], "dtype": "float32"},
         ],
     }
     assert artifact.metadata["memory"]["copied_state"] == [] and not artifact.notes
