@@ -12,19 +12,21 @@ from math import prod
 
 from torch_mlir import ir
 
+from pock.compiler.torch_ir import is_computed_from_constants
+
 from .builder import LinalgBuilder, shape
 
 LEAST_PACKED = 1 << 15
-"""Elements of a matrix, which is to be copied anyway, from which its copy has panels."""
+"""Elements of a matrix from which its copy has panels where it is to be copied anyway or before run time."""
 
 LEAST_COPIED = 1 << 19
-"""Elements of a matrix from which it is worth copying only for the sake of panels.
+"""Elements of a matrix from which it is worth copying in each step only for the sake of panels.
 
 ``python -m pock.benchmarks.products`` prints what copies and panels gain.
 """
 
-LEAST_ROWS = 128
-"""Rows on the left from which that is so."""
+LEAST_ROWS, LEAST_FROZEN_ROWS = 128, 16
+"""Rows on the left from which that is so, and from which panels gain where the copy costs nothing."""
 
 
 def by_transposed(b: LinalgBuilder, left: ir.Value, right: ir.Value, depth: Sequence[int]) -> ir.Value:
@@ -43,7 +45,8 @@ def by_transposed(b: LinalgBuilder, left: ir.Value, right: ir.Value, depth: Sequ
 def by_matrix(b: LinalgBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
     """``left [*rows, K]`` times ``right [K, N]`` in f32: ``[*rows, N]``."""
     depth, columns = shape(right)
-    if not is_packed(b, prod(shape(left)[:-1]), (depth, columns)):
+    frozen = is_computed_from_constants(right)
+    if not is_packed(b, prod(shape(left)[:-1]), (depth, columns), frozen):
         return _product(b, left, right, "k n", "n", [columns])
     split = b.reshape(right, [[depth], [columns // b.panel, b.panel]])
     return by_panels(b, left, b.reorder(split, [1, 0, 2]))
@@ -84,9 +87,13 @@ def by_matrices(b: LinalgBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
     return b.merge(b.contract("c m k, c p k l -> c m p l", left, right, sizes), [1, 1, 2])
 
 
-def is_packed(b: LinalgBuilder, rows: int, right: Sequence[int]) -> bool:
-    """Whether ``by_matrix`` copies a matrix of the shape ``right`` for ``rows`` rows on the left."""
-    return _has_panels(b, right[1]) and rows >= LEAST_ROWS and prod(right) >= LEAST_COPIED
+def is_packed(b: LinalgBuilder, rows: int, right: Sequence[int], frozen: bool) -> bool:
+    """Whether ``by_matrix`` copies a matrix of the shape ``right`` for ``rows`` rows on the left.
+
+    One that is ``frozen`` is copied before run time.
+    """
+    least_rows, least = (LEAST_FROZEN_ROWS, LEAST_PACKED) if frozen else (LEAST_ROWS, LEAST_COPIED)
+    return _has_panels(b, right[1]) and rows >= least_rows and prod(right) >= least
 
 
 def _has_panels(b: LinalgBuilder, columns: int) -> bool:

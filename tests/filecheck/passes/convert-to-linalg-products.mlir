@@ -158,3 +158,18 @@ func.func @bias_saved(%x: !torch.vtensor<[64,256],f32>, %w: !torch.vtensor<[384,
   %5 = torch.aten.erf %3 : !torch.vtensor<[64,384],f32> -> !torch.vtensor<[64,384],f32>
   return %4, %5 : !torch.vtensor<[64,384],f32>, !torch.vtensor<[64,384],f32>
 }
+
+// What depends on no argument is packed before run time, and so is packed where it is smaller and for fewer rows; not for a few.
+// CHECK-LABEL: func.func @frozen_input_grad(
+// CHECK: linalg.transpose ins(%{{.*}} : tensor<384x12x32xf32>) {{.*}} permutation = [1, 0, 2]
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<64x384xf32>, tensor<12x384x32xf32>)
+// CHECK: torch.aten.mm
+// ROWS-LABEL: func.func @frozen_input_grad(
+// ROWS-COUNT-2: torch.aten.mm
+"sparsebp.parameter"() {sym_name = "w", type = tensor<384x384xf32>, role = "parameter", dimensions = ["output_features", "input_features"], mask = #sparsebp.mask<"none", "", array<i64>>} : () -> ()
+func.func @frozen_input_grad(%g: !torch.vtensor<[64,384],f32>, %h: !torch.vtensor<[8,384],f32>) -> (!torch.vtensor<[64,384],f32>, !torch.vtensor<[8,384],f32>) {
+  %w = "sparsebp.read"() {symbol = @w} : () -> !torch.vtensor<[384,384],f32>
+  %0 = torch.aten.mm %g, %w : !torch.vtensor<[64,384],f32>, !torch.vtensor<[384,384],f32> -> !torch.vtensor<[64,384],f32>
+  %1 = torch.aten.mm %h, %w : !torch.vtensor<[8,384],f32>, !torch.vtensor<[384,384],f32> -> !torch.vtensor<[8,384],f32>
+  return %0, %1 : !torch.vtensor<[64,384],f32>, !torch.vtensor<[8,384],f32>
+}
