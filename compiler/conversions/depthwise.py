@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from torch_mlir import ir
 from torch_mlir.dialects import arith
 
+from pock.compiler.torch_ir import defining_op
 from pock.dialects.sparsebp.window import Window
 
 from .builder import Body, LinalgBuilder, convert_scalar, shape
 from .patches import MOST_TAPS, fit, unpadded, view_subscripts, views
 
 _NAMED = "depthwise_conv_2d_nhwc_hwc"
+
+MOST_AT_ONCE = 8
+"""Positions of a row up to which they are one vector."""
 
 MOST_IMAGES = 32
 """Images whose weight gradients are a convolution each; those of more are one slower loop."""
@@ -29,7 +33,7 @@ def depthwise_convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: 
     multiplier, rank = shape(weight)[0] // channels, len(out)
     if multiplier == 1 and rank == 2:
         by_tap = b.reorder(b.merge(weight, [2, 1, 1]), [1, 2, 0])
-        return b.convolution(_NAMED, x, by_tap, window.stride, window.dilation, out)
+        return b.convolution(_NAMED, _padded_apart(b, x, out), by_tap, window.stride, window.dilation, out)
     filters = [channels] if multiplier == 1 else [channels, multiplier]
     f, (read, at) = "c m"[: 2 * len(filters) - 1], view_subscripts(window)
     taps = list(zip(views(b, x, window, out), _tap_weights(b, weight, filters), strict=True))
@@ -39,6 +43,19 @@ def depthwise_convolve(b: LinalgBuilder, x: ir.Value, weight: ir.Value, window: 
         spec = ", ".join([f"n {read} c"] * len(xs) + [f] * len(xs)) + f" -> n {at} {f}"
         total = b.generic(spec, [*xs, *weights], [total], _sum_of_products(b, len(xs)))
     return b.merge(total, [1] * (1 + rank) + [len(filters)])
+
+
+def _padded_apart(b: LinalgBuilder, x: ir.Value, out: Sequence[int]) -> ir.Value:
+    """``x``, not padded by the convolution that reads it if that would take iree-compile for ever.
+
+    A row of so few positions is one vector. Where nothing but its ends is padded, all of the padding is
+    known, and iree-compile takes it apart, element by element, in more memory than there is.
+    """
+    pad = defining_op(x)
+    if pad is None or pad.operation.name != "tensor.pad" or out[-1] > MOST_AT_ONCE:
+        return x
+    (_, rows, columns, _), (_, padded_rows, padded_columns, _) = shape(pad.operation.operands[0]), shape(x)
+    return b.barrier(x) if rows == padded_rows and columns < padded_columns else x
 
 
 def depthwise_weight_grad(
@@ -76,6 +93,7 @@ def _image_by_image(b: LinalgBuilder, grad: ir.Value, x: ir.Value, window: Windo
     for n in range(batch):
         # Padded one by one: iree-compile makes the padding part of each convolution.
         image = fit(b, b.slice(x, [n, 0, 0, 0], [1, *size, channels]), window, out)
+        image = _padded_apart(b, image, window.kernel)
         filter = b.merge(b.slice(grad, [n, 0, 0, 0], [1, *out, channels]), [2, 1, 1])
         total = b.convolution(_NAMED, image, filter, window.dilation, window.stride, window.kernel, total)
     matrix = b.merge(total, [3, 1])
