@@ -22,6 +22,7 @@ from .passes.raise_gradients import RaiseGradients
 from .passes.rematerialize import Rematerialize
 from .passes.schedule_updates import ScheduleUpdates
 from .passes.split_evaluation import SplitEvaluation
+from .passes.split_rows import SplitRows
 from .passes.widen_bits import WidenBits
 from .scheme import Scheme
 
@@ -54,6 +55,8 @@ def trained(optimizer: Optimizer, bits: bool = True) -> list[Stage]:
 
 def lowered(module: ir.Module, target: Target) -> None:
     """From there to ``--emit=linalg``. Raises ``LoweringError``."""
+    if target.strip:
+        run_pipeline(module, [SplitRows(target.strip)], verify_each=False)
     lower(module, target.panel, target.scheduler, target.winograd)
     if target.fused_rows:
         run_pipeline(module, [FuseWeightUpdate(target.fused_rows)])

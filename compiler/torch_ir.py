@@ -160,6 +160,13 @@ class TorchBuilder:
             "permute", a, list(order), shape=[source[i] for i in order], element=element_of(a.type)
         )
 
+    def concatenated(self, parts: Sequence[ir.Value], axis: builtins.int) -> ir.Value:
+        """Equal parts one behind the other along ``axis``."""
+        shape = list(shape_of(parts[0].type))
+        shape[axis] *= len(parts)
+        listed = self.create("torch.prim.ListConstruct", parts, [self.type("!torch.list<vtensor>")])
+        return self.aten("cat", listed, axis, shape=shape, element=element_of(parts[0].type))
+
     def read(self, symbol: str, type_: ir.Type) -> ir.Value:
         """``sparsebp.read`` of a declaration."""
         attributes = {"symbol": ir.FlatSymbolRefAttr.get(symbol, self.context)}

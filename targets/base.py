@@ -58,6 +58,11 @@ class Target(ABC):
         return 0
 
     @property
+    def strip(self) -> int:
+        """Bytes of an activation from which it is computed a few rows at a time, and of these; 0 never."""
+        return 0
+
+    @property
     def fused_rows(self) -> int:
         """Rows of an output gradient up to which one loop makes an input gradient and updates the weight."""
         return 0

@@ -44,6 +44,10 @@ class CPU(Target):
         return 64
 
     @property
+    def strip(self) -> int:
+        return 7 << 17
+
+    @property
     def fused_rows(self) -> int:
         return 8
 

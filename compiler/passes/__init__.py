@@ -34,6 +34,7 @@ _REGISTRY = {
     "sparsebp-split-batch": "split_batch:SplitBatch",
     "sparsebp-split-channels": "split_channels:SplitChannels",
     "sparsebp-split-evaluation": "split_evaluation:SplitEvaluation",
+    "sparsebp-split-rows": "split_rows:SplitRows",
     "sparsebp-widen-bits": "widen_bits:WidenBits",
 }
 

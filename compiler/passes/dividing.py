@@ -103,10 +103,3 @@ class PartBuilder(TorchBuilder):
             operands = [self.again(operand) for operand in op.operands]
             self._made[value] = self.create(op.name, operands, [value.type], attributes_of(op))
         return self._made[value]
-
-    def concatenated(self, parts: Sequence[ir.Value], axis: int) -> ir.Value:
-        """Equal parts one behind the other along ``axis``."""
-        shape = list(shape_of(parts[0].type))
-        shape[axis] *= len(parts)
-        listed = self.create("torch.prim.ListConstruct", parts, [self.type("!torch.list<vtensor>")])
-        return self.aten("cat", listed, axis, shape=shape, element=element_of(parts[0].type))

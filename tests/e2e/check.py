@@ -12,6 +12,7 @@ from torch import Tensor
 from pock.compiler import Artifact, Optimizer, Scheme, TrainingProgram, TrainingTask, compile_program, trace
 from pock.dialects.sparsebp import Mask, MaskKind
 from pock.runtime import Trainer
+from pock.targets import Target
 from tests.e2e import reference
 
 Torch = Callable[[list[Tensor]], torch.optim.Optimizer]
@@ -65,6 +66,7 @@ def check_training(
     tolerance: float = 1e-4,
     shards: int = 1,
     ranks: int = 1,
+    target: str | Target = "cpu",
 ) -> Artifact:
     """Train ``steps`` steps in both and compare losses, trained tensors, frozen channels, and an evaluation.
 
@@ -73,7 +75,7 @@ def check_training(
     the largest change: a wrong gradient cannot hide behind a large weight. Frozen channels keep their bits.
     """
     program = program or trace(task)
-    artifact = compile_program(program, scheme, optimizer, shards=shards, ranks=ranks)
+    artifact = compile_program(program, scheme, optimizer, target, shards=shards, ranks=ranks)
     path = folder / "model.vmfb"
     artifact.save(path)
     trainer = Trainer(path, seed=7)
