@@ -67,8 +67,8 @@ class SplitRows(Pass):
 
     Activations of more than ``most`` bytes are divided, into strips of up to so many, where at least two
     convolutions read and write them, one value comes out, and strips of equal heights, of four rows or more,
-    compute up to a quarter more. Results are the same: each element is the same sum. What is not channels last is left
-    alone, as are ``@predict`` and ``@evaluate``.
+    compute up to a quarter more. Each element is the same sum as before, in other tiles where it is computed as
+    Winograd does. What is not channels last is left alone, as are ``@predict`` and ``@evaluate``.
     """  # noqa: E501
 
     name: ClassVar[str] = "sparsebp-split-rows"
@@ -77,8 +77,8 @@ class SplitRows(Pass):
 
     def apply(self, module: ir.Module) -> None:
         function, least = gradients_of(module), self.most
-        while regions := _Finder(function, least).regions():
-            for region in regions:
+        while (finder := _Finder(function, least)).largest > least:
+            for region in finder.regions():
                 height = region.height(self.most)
                 if height is not None:
                     region.divide(height)
@@ -141,8 +141,14 @@ class _Finder:
         self.images = [_images(op) for op in self.graph.operations]
         self._of = list(range(len(self.graph)))
         """A tree for each group of operations, whose root it is known by."""
-        for i, op in enumerate(self.graph.operations):
-            if self.images[i] is not None and _bytes(op.results[0]) > most and self._is_read_by_rows(i):
+        sizes = [
+            0 if self.images[i] is None else _bytes(op.results[0])
+            for i, op in enumerate(self.graph.operations)
+        ]
+        self.largest = max(sizes, default=0)
+        """Bytes of the largest activation."""
+        for i, size in enumerate(sizes):
+            if size > most and self._is_read_by_rows(i):
                 for user in self.graph.users[i]:
                     self._of[self._root(user)] = self._root(i)
 

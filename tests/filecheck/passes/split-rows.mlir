@@ -84,3 +84,20 @@ func.func @step(%x: !torch.vtensor<[1,4,32,32],f32>, %v: !torch.vtensor<[32,32,3
   %d = "sparsebp.convolution"(%c, %b) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,7,16,16],f32>, !torch.vtensor<[16,16,1,1],f32>) -> !torch.vtensor<[1,7,16,16],f32>
   return %z, %d : !torch.vtensor<[1,4,32,32],f32>, !torch.vtensor<[1,7,16,16],f32>
 }
+
+// -----
+
+// Two values come out of what activations of more than 5120 bytes have to do with: the one that is larger yet is divided.
+// CHECK-LABEL: func.func @step
+// CHECK-COUNT-4: "sparsebp.convolution"({{.*}} -> !torch.vtensor<[1,4,8,12],f32>
+// CHECK: %[[S:.*]] = torch.aten.cat {{.*}} -> !torch.vtensor<[1,16,8,12],f32>
+// CHECK: "sparsebp.convolution"(%[[S]]
+// CHECK: torch.aten.relu %[[S]]
+// CHECK-NOT: torch.aten.cat
+func.func @step(%x: !torch.vtensor<[1,16,8,4],f32>, %v: !torch.vtensor<[32,4,1,1],f32>, %w: !torch.vtensor<[12,32,1,1],f32>, %u: !torch.vtensor<[4,12,1,1],f32>) -> (!torch.vtensor<[1,16,8,4],f32>, !torch.vtensor<[1,16,8,12],f32>) {
+  %y = "sparsebp.convolution"(%x, %v) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,16,8,4],f32>, !torch.vtensor<[32,4,1,1],f32>) -> !torch.vtensor<[1,16,8,32],f32>
+  %s = "sparsebp.convolution"(%y, %w) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,16,8,32],f32>, !torch.vtensor<[12,32,1,1],f32>) -> !torch.vtensor<[1,16,8,12],f32>
+  %t = "sparsebp.convolution"(%s, %u) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 0, 0>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[1,16,8,12],f32>, !torch.vtensor<[4,12,1,1],f32>) -> !torch.vtensor<[1,16,8,4],f32>
+  %r = torch.aten.relu %s : !torch.vtensor<[1,16,8,12],f32> -> !torch.vtensor<[1,16,8,12],f32>
+  return %t, %r : !torch.vtensor<[1,16,8,4],f32>, !torch.vtensor<[1,16,8,12],f32>
+}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -198,7 +198,12 @@ def test_a_step_computes_the_same(
     batch_norm: Literal["frozen", "train"],
     dtype: torch.dtype,
 ) -> None:
-    task = _task(rank, blocks, head, dtype, batch_norm)
+    try:
+        task = _task(rank, blocks, head, dtype, batch_norm)
+    except RuntimeError as error:
+        # PyTorch pools no volume that is smaller than the window, however much it is padded.
+        assume("smaller than kernel size" not in str(error))
+        raise
     tolerance = {} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 1e-4}
     _check(task, _scheme(_RULES[scheme]), optimizer, **tolerance)
 
