@@ -16,12 +16,11 @@ few, as they are of one picture: ``python -m pock.benchmarks.ranks`` measures it
 """
 
 from collections.abc import Callable
-from math import prod
 from typing import NamedTuple
 
 from torch_mlir import ir
 
-from pock.dialects.types import builtin_tensor, is_vtensor, shape_of
+from pock.dialects.types import bytes_of, is_vtensor
 
 from .analysis.ranks import estimate
 from .errors import PassFailure
@@ -193,5 +192,4 @@ def _is_table(value: ir.Value) -> bool:
 def _bytes(value: ir.Value) -> int:
     if not is_vtensor(value.type):
         return 0
-    element = builtin_tensor(value.type).element_type
-    return prod(shape_of(value.type)) * max(element.width // 8, 1)
+    return bytes_of(value.type)

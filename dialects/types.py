@@ -8,6 +8,7 @@ canonical, is the interface.
 
 import re
 from collections.abc import Sequence
+from math import prod
 
 from torch_mlir import ir
 
@@ -72,6 +73,11 @@ def vtensor(shape: Sequence[int], element: str, context: ir.Context | None = Non
     """``!torch.vtensor<[shape],element>``."""
     dims = ",".join(str(d) for d in shape)
     return ir.Type.parse(f"!torch.vtensor<[{dims}],{element}>", context=context)
+
+
+def bytes_of(type_: ir.Type) -> int:
+    """The bytes that a ``!torch.vtensor`` takes; a bit takes one."""
+    return prod(shape_of(type_)) * max(builtin_tensor(type_).element_type.width // 8, 1)
 
 
 def builtin_tensor(type_: ir.Type) -> ir.RankedTensorType:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch_mlir import ir
 
-from pock.compiler.torch_ir import is_computed_from_constants, permutation
+from pock.compiler.torch_ir import permutation
 from pock.dialects.types import element_of, shape_of
 
 from .builder import LinalgBuilder
@@ -30,8 +30,7 @@ def convert(op: Any, b: LinalgBuilder) -> ir.Value | None:
     (left, swapped_left), (right, swapped_right) = (_untransposed(v) for v in op.operation.operands)
     copies_left = swapped_left and columns >= LEAST_COLUMNS
     copies_right = swapped_right and rows >= LEAST_ROWS
-    frozen = is_computed_from_constants(right)
-    packs_right = not swapped_right and is_packed(b, rows, shape_of(right.type), frozen)
+    packs_right = not swapped_right and is_packed(b, rows, right)
     if not (copies_left or copies_right or packs_right):
         return None
     x = b.operand(op, 0)

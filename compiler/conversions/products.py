@@ -13,6 +13,7 @@ from math import prod
 from torch_mlir import ir
 
 from pock.compiler.torch_ir import is_computed_from_constants
+from pock.dialects.types import is_vtensor, shape_of
 
 from .builder import LinalgBuilder, shape
 
@@ -45,8 +46,7 @@ def by_transposed(b: LinalgBuilder, left: ir.Value, right: ir.Value, depth: Sequ
 def by_matrix(b: LinalgBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
     """``left [*rows, K]`` times ``right [K, N]`` in f32: ``[*rows, N]``."""
     depth, columns = shape(right)
-    frozen = is_computed_from_constants(right)
-    if not is_packed(b, prod(shape(left)[:-1]), (depth, columns), frozen):
+    if not is_packed(b, prod(shape(left)[:-1]), right):
         return _product(b, left, right, "k n", "n", [columns])
     split = b.reshape(right, [[depth], [columns // b.panel, b.panel]])
     return by_panels(b, left, b.reorder(split, [1, 0, 2]))
@@ -87,13 +87,15 @@ def by_matrices(b: LinalgBuilder, left: ir.Value, right: ir.Value) -> ir.Value:
     return b.merge(b.contract("c m k, c p k l -> c m p l", left, right, sizes), [1, 1, 2])
 
 
-def is_packed(b: LinalgBuilder, rows: int, right: Sequence[int], frozen: bool) -> bool:
-    """Whether ``by_matrix`` copies a matrix of the shape ``right`` for ``rows`` rows on the left.
+def is_packed(b: LinalgBuilder, rows: int, right: ir.Value) -> bool:
+    """Whether ``by_matrix`` copies ``right``, in either dialect's type, for ``rows`` rows on the left.
 
-    One that is ``frozen`` is copied before run time.
+    What depends on no argument is copied before run time.
     """
-    least_rows, least = (LEAST_FROZEN_ROWS, LEAST_PACKED) if frozen else (LEAST_ROWS, LEAST_COPIED)
-    return _has_panels(b, right[1]) and rows >= least_rows and prod(right) >= least
+    sides = shape_of(right.type) if is_vtensor(right.type) else shape(right)
+    if not _has_panels(b, sides[1]) or rows < LEAST_FROZEN_ROWS or prod(sides) < LEAST_PACKED:
+        return False
+    return (rows >= LEAST_ROWS and prod(sides) >= LEAST_COPIED) or is_computed_from_constants(right)
 
 
 def _has_panels(b: LinalgBuilder, columns: int) -> bool:

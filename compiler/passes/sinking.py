@@ -35,7 +35,7 @@ SELECTION = "sparsebp.select_channels"
 def select(builder: TorchBuilder, value: ir.Value, axis: int, mask: Mask) -> ir.Value:
     """``sparsebp.select_channels`` of ``value``; ``value`` itself where the mask leaves nothing out."""
     shape = list(shape_of(value.type))
-    if mask.count() == shape[axis]:
+    if mask.kind is MaskKind.FULL or mask.count() == shape[axis]:
         return value
     shape[axis] = mask.count()
     attributes = {"axis": _i64(axis), "mask": mask.to_attr()}

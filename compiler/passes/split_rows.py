@@ -15,7 +15,7 @@ from pock.compiler.torch_ir import NotConstant, TorchBuilder, attributes_of, gra
 from pock.dialects.sparsebp import Mask
 from pock.dialects.sparsebp.layout import is_channels_last
 from pock.dialects.sparsebp.window import PADDING_HIGH, Window
-from pock.dialects.types import NotAStaticTensor, builtin_tensor, element_of, is_vtensor, shape_of, vtensor
+from pock.dialects.types import NotAStaticTensor, bytes_of, element_of, is_vtensor, shape_of, vtensor
 
 from .base import Pass
 from .condensing import POSITIONS
@@ -46,20 +46,20 @@ class SplitRows(Pass):
     What one convolution writes and the next one reads is then still in the cache, and never in memory as a
     whole: below the layers that are trained, as nothing there is kept for the backward pass. A strip of rows
     of what comes out needs some more of what goes in, and these are computed by each strip that needs them.
-    It is the patch-based inference of MCUNetV2 (2110.15352). With strips of two rows::
+    It is the patch-based inference of MCUNetV2 (2110.15352). With strips of four rows::
 
         %y = "sparsebp.convolution"(%x, %v) {channels_last, padding = array<i64: 1, 1>, ...}
-            : (!torch.vtensor<[1,4,4,3],f32>, ...) -> !torch.vtensor<[1,4,4,64],f32>
+            : (!torch.vtensor<[1,8,8,3],f32>, ...) -> !torch.vtensor<[1,8,8,64],f32>
         %z = "sparsebp.convolution"(%y, %w) {channels_last, padding = array<i64: 0, 0>, ...}
-            : (!torch.vtensor<[1,4,4,64],f32>, ...) -> !torch.vtensor<[1,4,4,8],f32>
+            : (!torch.vtensor<[1,8,8,64],f32>, ...) -> !torch.vtensor<[1,8,8,8],f32>
 
     becomes::
 
-        %x0 = "sparsebp.select_channels"(%x) {axis = 1 : i64, mask = #sparsebp.mask<"range", "positions", array<i64: 0, 3>>}
+        %x0 = "sparsebp.select_channels"(%x) {axis = 1 : i64, mask = #sparsebp.mask<"range", "positions", array<i64: 0, 5>>}
         %y0 = "sparsebp.convolution"(%x0, %v) {padding = array<i64: 1, 1>, padding_high = array<i64: 0, 1>, ...}
-            : (!torch.vtensor<[1,3,4,3],f32>, ...) -> !torch.vtensor<[1,2,4,64],f32>
+            : (!torch.vtensor<[1,5,8,3],f32>, ...) -> !torch.vtensor<[1,4,8,64],f32>
         %z0 = "sparsebp.convolution"(%y0, %w) {padding = array<i64: 0, 0>, ...}
-        %x1 = "sparsebp.select_channels"(%x) {axis = 1 : i64, mask = #sparsebp.mask<"range", "positions", array<i64: 1, 4>>}
+        %x1 = "sparsebp.select_channels"(%x) {axis = 1 : i64, mask = #sparsebp.mask<"range", "positions", array<i64: 3, 8>>}
         %y1 = "sparsebp.convolution"(%x1, %v) {padding = array<i64: 0, 1>, padding_high = array<i64: 1, 1>, ...}
         %z1 = "sparsebp.convolution"(%y1, %w) {padding = array<i64: 0, 0>, ...}
         %zs = torch.prim.ListConstruct %z0, %z1
@@ -129,10 +129,6 @@ def _elementwise_images(op: Any, shape: Sequence[int]) -> dict[int, int] | None:
     return found
 
 
-def _bytes(value: ir.Value) -> int:
-    return prod(shape_of(value.type)) * max(builtin_tensor(value.type).element_type.width // 8, 1)
-
-
 class _Finder:
     """Finds the operations around activations of more than ``most`` bytes, those together that share one."""
 
@@ -142,7 +138,7 @@ class _Finder:
         self._of = list(range(len(self.graph)))
         """A tree for each group of operations, whose root it is known by."""
         sizes = [
-            0 if self.images[i] is None else _bytes(op.results[0])
+            0 if self.images[i] is None else bytes_of(op.results[0].type)
             for i, op in enumerate(self.graph.operations)
         ]
         self.largest = max(sizes, default=0)
@@ -226,29 +222,24 @@ class _Region:
     def height(self, most: int) -> int | None:
         """How many rows of the result a strip has, None if dividing it does not pay."""
         rows = shape_of(self.result.type)[_ROWS]
-        whole = self._operations(rows)
+        whole, _ = self._cost(rows)
         for height in (n for n in range(rows // 2, LEAST_ROWS - 1, -1) if rows % n == 0):
-            if self._operations(height) > MOST_AGAIN * whole:
+            operations, largest = self._cost(height)
+            if operations > MOST_AGAIN * whole:
                 return None
-            if self._largest(height) <= most:
+            if largest <= most:
                 return height
         return None
 
-    def _largest(self, height: int) -> int:
-        """Bytes of the largest value of a strip of so many rows."""
-        return max(
-            (end - begin) * _bytes(op.results[0]) // shape_of(op.results[0].type)[_ROWS]
-            for strip in self._strips(height)
-            for op, (begin, end) in zip(self.operations, self._needed(strip), strict=True)
-        )
-
-    def _operations(self, height: int) -> float:
-        """How many operations all strips of so many rows take."""
-        return sum(
-            (end - begin) * _row_operations(op)
-            for strip in self._strips(height)
-            for op, (begin, end) in zip(self.operations, self._needed(strip), strict=True)
-        )
+    def _cost(self, height: int) -> tuple[int, int]:
+        """How many operations all strips of so many rows take, and the bytes of the largest value of one."""
+        operations = largest = 0
+        for strip in self._strips(height):
+            for op, (begin, end) in zip(self.operations, self._needed(strip), strict=True):
+                type_ = op.results[0].type
+                operations += (end - begin) * _row_operations(op)
+                largest = max(largest, (end - begin) * bytes_of(type_) // shape_of(type_)[_ROWS])
+        return operations, largest
 
     def _strips(self, height: int) -> Iterator[Rows]:
         rows = shape_of(self.result.type)[_ROWS]
@@ -286,7 +277,10 @@ class _Region:
                 value = operands[position]
                 begin, end = _read(op, rows, shape_of(value.type)[axis])
                 source, first = made.get(value, (value, 0))
-                operands[position] = _slice(builder, source, axis, (begin - first, end - first))
+                mask = Mask.channels(
+                    POSITIONS, range(begin - first, end - first), shape_of(source.type)[axis]
+                )
+                operands[position] = select(builder, source, axis, mask)
             shape = list(shape_of(op.results[0].type))
             shape[_ROWS] = rows[1] - rows[0]
             type_ = vtensor(shape, element_of(op.results[0].type))
@@ -295,13 +289,6 @@ class _Region:
                 rows[0],
             )
         return made[self.result][0]
-
-
-def _slice(builder: TorchBuilder, value: ir.Value, axis: int, rows: Rows) -> ir.Value:
-    size = shape_of(value.type)[axis]
-    if rows == (0, size):
-        return value
-    return select(builder, value, axis, Mask.channels(POSITIONS, range(*rows), size))
 
 
 def _window(op: Any) -> Window:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from pock.benchmarks.workloads import mobilenet
@@ -54,19 +53,3 @@ def test_training_is_pytorchs_in_half_the_memory(tmp_path: Path, shards: int) ->
         whole = compile_program(program, _SCHEME, SGD(momentum=0.9), _Strips())
         taken, before = (each.metadata["memory"]["transient"] for each in (artifact, whole))
         assert taken < 0.6 * before
-
-
-def test_convolutions_that_pad_the_ends_of_short_rows_only() -> None:
-    """iree-compile took all memory there is, and did not end."""
-    torch.manual_seed(0)
-    for stride, width in ((1, 7), (2, 16)):
-        model = nn.Sequential(
-            nn.Conv2d(3, 32, 1),
-            nn.Conv2d(32, 32, 3, stride, padding=(0, 1), groups=32),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(32, 5),
-        )
-        task = TrainingTask(model, (torch.randn(2, 3, 9, width),), (torch.tensor([1, 2]),), F.cross_entropy)
-        compile_program(trace(task))

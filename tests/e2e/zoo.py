@@ -3,12 +3,24 @@
 """Models for the end-to-end tests, written in plain PyTorch with torchvision's parameter names."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pock.benchmarks.workloads import mobilenet, resnet
+
+
+class Apply(nn.Module):
+    """A function of a tensor and of the results of modules on it."""
+
+    def __init__(self, function: Callable[..., Tensor], *modules: nn.Module) -> None:
+        super().__init__()
+        self.function, self.branches = function, nn.ModuleList(modules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, *(branch(x) for branch in self.branches))
 
 
 class ConvNet(nn.Module):

@@ -44,6 +44,7 @@ def test_named_kinds(tmp_path: Path) -> None:
     """What networks are made of, and what iree-compile has failed on."""
     pointwise = replace(PLAIN, kernel=(1, 1), padding=(0, 0))
     depthwise = replace(PLAIN, channels=12, groups=12)
+    short = replace(PLAIN, channels=32, filters=32, groups=32, padding=(0, 1))
     kinds = [
         PLAIN,
         replace(PLAIN, stride=(2, 2)),
@@ -69,6 +70,9 @@ def test_named_kinds(tmp_path: Path) -> None:
         replace(depthwise, batch=33, channels=4, filters=4, groups=4, size=(4, 3)),
         # More taps than one loop has.
         replace(depthwise, filters=24, kernel=(6, 5)),
+        # Short rows of which only the ends are padded: iree-compile did not end.
+        replace(short, size=(9, 7)),
+        replace(short, size=(9, 16), stride=(2, 2)),
     ]
     cases = [*(with_channels_last(shape) for shape in kinds), PLAIN, pointwise, depthwise]
     check([case(shape, seed) for seed, shape in enumerate(cases)], tmp_path)

@@ -25,6 +25,7 @@ from pock.compiler.torch_ir import functions, operations
 from pock.dialects.sparsebp import declarations
 from pock.dialects.types import shape_of
 from tests.e2e import zoo
+from tests.e2e.zoo import Apply
 from tests.python.compiler.torch_interpreter import Interpreter
 
 _WIDTH = 4
@@ -34,17 +35,6 @@ _NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _DROPOUT = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
 _AVG_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
 _MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
-
-
-class _Apply(nn.Module):
-    """A function of a tensor and of the results of modules on it."""
-
-    def __init__(self, function: Callable[..., Tensor], *modules: nn.Module) -> None:
-        super().__init__()
-        self.function, self.branches = function, nn.ModuleList(modules)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, *(branch(x) for branch in self.branches))
 
 
 class _Next(nn.Module):
@@ -116,9 +106,9 @@ def _conv(rank: int, **options: Any) -> nn.Module:
 
 
 _BLOCKS: dict[str, Callable[[int], nn.Module]] = {
-    "add": lambda r: _Apply(lambda x, y, z: F.hardswish(y) + torch.tanh(z), _conv(r), _conv(r, bias=False)),
+    "add": lambda r: Apply(lambda x, y, z: F.hardswish(y) + torch.tanh(z), _conv(r), _conv(r, bias=False)),
     "avg-pool": lambda r: _AVG_POOL[r](3, 2, 1, ceil_mode=True, count_include_pad=False),
-    "chunk": lambda r: _Apply(
+    "chunk": lambda r: Apply(
         lambda x, y: torch.cat([x.chunk(2, 1)[1], y.split([1, 3], 1)[0].relu(), x[:, :1]], 1), _conv(r)
     ),
     "dense": _Dense,
@@ -126,19 +116,19 @@ _BLOCKS: dict[str, Callable[[int], nn.Module]] = {
     "dropout": lambda r: nn.Sequential(nn.Dropout(0.3), _DROPOUT[r](0.3)),
     "even-same": lambda r: _conv(r, kernel_size=2, padding="same"),
     "excite": _Excite,
-    "flip": lambda r: _Apply(lambda x: x.flip(-1)),
+    "flip": lambda r: Apply(lambda x: x.flip(-1)),
     "group-norm": lambda r: nn.GroupNorm(2, _WIDTH),
     "max-pool": lambda r: _MAX_POOL[r](2, ceil_mode=True),
     "next": _Next,
     "norm": lambda r: nn.Sequential(_conv(r, bias=False), _NORM[r](_WIDTH), nn.SiLU()),
-    "pad": lambda r: _Apply(lambda x: F.pad(x, (1, 0) * r + (0, 1))[:, :_WIDTH]),
-    "reductions": lambda r: _Apply(_every_head),
-    "residual": lambda r: _Apply(lambda x, y: x + y, nn.Sequential(_conv(r), nn.ReLU(), _conv(r))),
+    "pad": lambda r: Apply(lambda x: F.pad(x, (1, 0) * r + (0, 1))[:, :_WIDTH]),
+    "reductions": lambda r: Apply(_every_head),
+    "residual": lambda r: Apply(lambda x, y: x + y, nn.Sequential(_conv(r), nn.ReLU(), _conv(r))),
     "scaled": _Scaled,
-    "shuffle": lambda r: _Apply(_shuffled),
+    "shuffle": lambda r: Apply(_shuffled),
     "strided": lambda r: _conv(r, stride=2),
     "transposed": lambda r: _TRANSPOSED[r](_WIDTH, _WIDTH, 3, 2, 1, 1, groups=2),
-    "upsampled": lambda r: _Apply(lambda x: F.interpolate(x, scale_factor=2)[(..., *[slice(0, 4)] * r)]),
+    "upsampled": lambda r: Apply(lambda x: F.interpolate(x, scale_factor=2)[(..., *[slice(0, 4)] * r)]),
 }  # fmt: skip
 _HEADS: dict[str, Callable[[Tensor], Tensor]] = {
     "flatten": lambda x: x.flatten(1)[:, :3],
@@ -162,7 +152,7 @@ _TURNED = {"dropout", "flip", "group-norm", "reductions", "scaled", "shuffle", "
 def _net(rank: int, blocks: Sequence[str], head: str) -> nn.Module:
     layers = [_BLOCKS[name](rank) for name in blocks]
     stem = _CONVOLUTION[rank](2, _WIDTH, 3, padding=1)
-    return nn.Sequential(stem, *layers, _CONVOLUTION[rank](_WIDTH, 3, 1), _Apply(_HEADS[head]))
+    return nn.Sequential(stem, *layers, _CONVOLUTION[rank](_WIDTH, 3, 1), Apply(_HEADS[head]))
 
 
 def _scheme(rules: Sequence[tuple[str, Any]]) -> Scheme:

@@ -19,20 +19,10 @@ from pock.compiler.torch_ir import functions, operations
 from pock.dialects.sparsebp import declarations
 from pock.dialects.types import shape_of
 from tests.e2e import zoo
+from tests.e2e.zoo import Apply
 from tests.python.compiler.torch_interpreter import Interpreter
 
 _WIDTH = 4
-
-
-class _Apply(nn.Module):
-    """A function of a tensor and of the results of modules on it."""
-
-    def __init__(self, function: Callable[..., Tensor], *modules: nn.Module) -> None:
-        super().__init__()
-        self.function, self.branches = function, nn.ModuleList(modules)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, *(branch(x) for branch in self.branches))
 
 
 class _Scaled(nn.Module):
@@ -59,21 +49,21 @@ def _inverted(stride: int) -> nn.Module:
 
 
 _BLOCKS: dict[str, Callable[[], nn.Module]] = {
-    "branches": lambda: _Apply(lambda x, y, z: F.hardswish(y) * torch.tanh(z), _conv(), _conv(5)),
+    "branches": lambda: Apply(lambda x, y, z: F.hardswish(y) * torch.tanh(z), _conv(), _conv(5)),
     "deep": lambda: nn.Sequential(_conv(), nn.ReLU(), _conv(), nn.ReLU(), _conv()),
     "dilated": lambda: _conv(dilation=2, padding=2, groups=2),
     "even": lambda: _conv(2, padding="same"),
     "far": lambda: _conv(1, padding=2),
     "inverted": lambda: _inverted(1),
     "max-pool": lambda: nn.MaxPool2d(3, 1, 1),
-    "pad": lambda: _Apply(lambda x, y: y, nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), _conv(padding=0))),
+    "pad": lambda: Apply(lambda x, y: y, nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), _conv(padding=0))),
     "pointwise": lambda: nn.Sequential(_conv(1), nn.SiLU(), _conv(1)),
-    "residual": lambda: _Apply(lambda x, y: x + y, _inverted(1)),
+    "residual": lambda: Apply(lambda x, y: x + y, _inverted(1)),
     "scaled": _Scaled,
     "sparse": lambda: _conv(1, stride=2),
     "strided": lambda: nn.Sequential(_conv(), _inverted(2)),
     "tall": lambda: nn.Conv2d(_WIDTH, _WIDTH, (5, 1), (2, 1), (2, 0)),
-    "turned": lambda: _Apply(lambda x, y: x + y.transpose(2, 3).relu().transpose(2, 3), _conv()),
+    "turned": lambda: Apply(lambda x, y: x + y.transpose(2, 3).relu().transpose(2, 3), _conv()),
 }
 
 
