@@ -16,6 +16,7 @@ import numpy as np
 
 from pock.compiler import (
     SGD,
+    Artifact,
     Division,
     Scheme,
     TrainingProgram,
@@ -51,11 +52,18 @@ def milliseconds(
     program: TrainingProgram, scheme: Scheme, batch: tuple[np.ndarray, ...], divisions: Sequence[Division]
 ) -> list[float]:
     """The median step, divided in each of these ways."""
+    return in_turns(
+        [compile_program(program, scheme, shards=shards, ranks=ranks) for shards, ranks in divisions], batch
+    )
+
+
+def in_turns(artifacts: Sequence[Artifact], batch: tuple[np.ndarray, ...]) -> list[float]:
+    """The median step of each program, in milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         trainers = []
-        for i, (shards, ranks) in enumerate(divisions):
+        for i, artifact in enumerate(artifacts):
             path = Path(folder) / f"{i}.vmfb"
-            compile_program(program, scheme, shards=shards, ranks=ranks).save(path)
+            artifact.save(path)
             trainers.append(Trainer(path))
         times: list[list[float]] = [[] for _ in trainers]
         for turn in range(_TURNS + 1):

@@ -2,30 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Large activations below the layers that are trained are computed a few rows at a time, end to end."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from pock.benchmarks.rows import Strips
 from pock.benchmarks.workloads import mobilenet
 from pock.compiler import SGD, Scheme, TrainingTask, compile_program, trace
-from pock.targets.cpu import CPU
 from tests.e2e import zoo
 from tests.e2e.check import check_training
-
-
-@dataclass(frozen=True)
-class _Strips(CPU):
-    """This machine, with strips of some bytes."""
-
-    bytes: int = 0
-
-    @property
-    def strip(self) -> int:
-        return self.bytes
-
 
 _SCHEME = Scheme.from_dict(
     {
@@ -47,9 +34,9 @@ def test_training_is_pytorchs_in_half_the_memory(tmp_path: Path, shards: int) ->
     program = trace(task)
     artifact = check_training(
         tmp_path, task, _SCHEME, SGD(momentum=0.9), lambda p: torch.optim.SGD(p, 0.01, momentum=0.9),
-        program=program, steps=3, shards=shards, target=_Strips(bytes=(1 << 19) // shards),
+        program=program, steps=3, shards=shards, target=Strips(bytes=(1 << 19) // shards),
     )  # fmt: skip
     if shards == 1:
-        whole = compile_program(program, _SCHEME, SGD(momentum=0.9), _Strips())
+        whole = compile_program(program, _SCHEME, SGD(momentum=0.9), Strips())
         taken, before = (each.metadata["memory"]["transient"] for each in (artifact, whole))
         assert taken < 0.6 * before
