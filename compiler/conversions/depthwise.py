@@ -93,7 +93,6 @@ def _image_by_image(b: LinalgBuilder, grad: ir.Value, x: ir.Value, window: Windo
     for n in range(batch):
         # Padded one by one: iree-compile makes the padding part of each convolution.
         image = fit(b, b.slice(x, [n, 0, 0, 0], [1, *size, channels]), window, out)
-        image = _padded_apart(b, image, window.kernel)
         filter = b.merge(b.slice(grad, [n, 0, 0, 0], [1, *out, channels]), [2, 1, 1])
         total = b.convolution(_NAMED, image, filter, window.dilation, window.stride, window.kernel, total)
     matrix = b.merge(total, [3, 1])
