@@ -6,6 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+# A test per processor at a time. Neighbours stay together, as they share what they compile.
+PYTEST_WORKERS ?= -n auto --dist worksteal
 LIT_ARGS ?= -j2
 
 BIN := $(VENV)/bin
@@ -53,7 +55,7 @@ lit: $(DEV) ## Run the FileCheck tests (LIT_ARGS).
 	$(BIN)/lit $(LIT_ARGS) --quiet tests/filecheck
 
 pytest: $(DEV) ## Run the Python tests (PYTEST_ARGS).
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_WORKERS) $(PYTEST_ARGS)
 
 test-all: $(DEV) ## Run every check, the slow tests too (half an hour).
 	$(MAKE) test PYTEST_ARGS="-m ''"

@@ -70,7 +70,7 @@ _CASES: list[tuple[int, Optimizer, Torch]] = [
 
 
 @pytest.mark.parametrize(
-    ("rows", "optimizer", "torch_optimizer"), _CASES, ids=lambda v: str(v).partition("(")[0]
+    ("rows", "optimizer", "torch_optimizer"), _CASES, ids=[f"{type(o).__name__}-{n}" for n, o, _ in _CASES]
 )
 def test_the_old_weight_makes_the_gradient(
     rows: int, optimizer: Optimizer, torch_optimizer: Torch, tmp_path: Path
