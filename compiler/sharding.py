@@ -12,7 +12,8 @@ cache when the next one reads it. ``python -m pock.benchmarks.shards`` measures 
 it runs on.
 
 Cores that share channels read their own weights only, and exchange activations. They gain where these are
-few, as they are of one picture: ``python -m pock.benchmarks.ranks`` measures it.
+few, as they are of one picture, of whose first layers each core computes some rows (``sparsebp-share-rows``):
+``python -m pock.benchmarks.ranks`` measures it.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from .analysis.ranks import estimate
 from .errors import PassFailure
 from .opt import blaming, run_pipeline, verify
 from .optimizers import Optimizer
+from .passes.share_rows import ShareRows
 from .passes.split_batch import SplitBatch
 from .passes.split_channels import SplitChannels, of_all_ranks
 from .program import TrainingProgram
@@ -111,6 +113,7 @@ def divided(module: ir.Module, division: Division) -> list[ir.Module]:
         run_pipeline(module, [SplitBatch(division.shards)])
     if division.ranks == 1:
         return [module]
+    run_pipeline(module, [ShareRows(division.ranks)])
     with blaming(SplitChannels.name), module.context, ir.Location.unknown():
         modules = of_all_ranks(module, division.ranks)
     for each in modules:

@@ -28,6 +28,9 @@ _COMPUTED = 1e11
 _PASSED = 1e10
 """Bytes a second of what a core reads and writes."""
 
+BY_RANK = "sparsebp.by_rank"
+"""The attribute of a concatenation of which each rank computes one operand: see ``sparsebp-share-rows``."""
+
 _LIST = "torch.prim.ListConstruct"
 _CONVERSION = "torch.prims.convert_element_type"
 _FLOATS = ("f16", "bf16", "f32", "f64")
@@ -44,6 +47,8 @@ class Ranks(Shares):
     def __init__(self, function: Any, count: int) -> None:
         self.chosen: dict[ir.Value, Share] = {}
         self._summed: set[ir.Value] = set()
+        self._alone: set[ir.Value] = set()
+        """What a rank computes that the others do not."""
         super().__init__(function, count)
 
     def _start(self, function: Any) -> None:
@@ -51,10 +56,34 @@ class Ranks(Shares):
             self.given.add(argument)
             self.chosen[argument] = WHOLE
             self.needed[argument] = {WHOLE: ()}
+        for op in reversed(body(function).operations):
+            operation = op.operation
+            if self.is_by_rank(operation) or any(r in self._alone for r in operation.results):
+                self._alone.update(operation.operands)
 
     def _too_much(self, op: Any) -> bool:
         """Everything may be computed by each rank."""
         return False
+
+    def is_by_rank(self, op: Any) -> bool:
+        """Whether an operation puts together what the ranks compute, one operand each."""
+        return BY_RANK in op.attributes and len(elements(op.operands[0])) == self.count
+
+    @property
+    def shares_rows(self) -> bool:
+        """Whether there are operations that one rank alone is to compute."""
+        return bool(self._alone)
+
+    def seconds(self, op: Any) -> float:
+        """What an operation with one result takes a rank, with the exchange that it leads to."""
+        (result,) = op.results
+        chosen = self.chosen.get(result, WHOLE)
+        time = self._work(op, result, chosen, self.needed[result][chosen])
+        return time + (exchange_seconds(result) if chosen == SUMMAND else 0.0)
+
+    def whole_seconds(self, op: Any) -> float:
+        """What an operation with one result takes if it is not divided."""
+        return self._work(op, op.results[0], WHOLE, _whole(op))
 
     # -- what does not depend on an argument ----------------------------------------------------
 
@@ -93,7 +122,14 @@ class Ranks(Shares):
         self.given.update(op.results)
         if op.name == _LIST:
             return
+        if self.is_by_rank(op):
+            self.chosen[op.results[0]] = SUMMAND
+            self.needed[op.results[0]] = {WHOLE: _whole(op), SUMMAND: _whole(op)}
+            return
         for result in op.results:
+            if result in self._alone:
+                self.chosen[result], self.needed[result] = WHOLE, {WHOLE: _whole(op)}
+                continue
             best = min(self._offers(op, result), key=lambda offer: offer[0], default=None)
             _, share, needed = best or (0.0, WHOLE, _whole(op))
             self.chosen[result] = share
@@ -114,7 +150,7 @@ class Ranks(Shares):
                 time = sum(self._conversion(v, s) for v, s in pairs if s is not None)
                 time += self._work(op, result, share, needed)
                 if share == SUMMAND:
-                    time += _exchanged(result)
+                    time += exchange_seconds(result)
                 if share == WHOLE or time < float("inf"):
                     yield time, share, needed
 
@@ -154,7 +190,7 @@ class Ranks(Shares):
             return sliced
         if not is_exchanged(value):
             return float("inf")
-        return sliced + _exchanged(value) * (1 if chosen == SUMMAND else 2)
+        return sliced + exchange_seconds(value) * (1 if chosen == SUMMAND else 2)
 
 
 class Estimate(NamedTuple):
@@ -177,7 +213,7 @@ def estimate(function: Any) -> Estimate:
         sum(2 * _multiplications(op) / _COMPUTED for op in ops),
         len(sums),
         sum(map(_bytes, sums)),
-        sum(map(_exchanged, sums)),
+        sum(map(exchange_seconds, sums)),
     )
 
 
@@ -202,7 +238,8 @@ def _bytes(value: ir.Value) -> int:
     return 4 * prod(shape_of(value.type)) if is_vtensor(value.type) else 0
 
 
-def _exchanged(value: ir.Value) -> float:
+def exchange_seconds(value: ir.Value) -> float:
+    """What it takes the ranks to tell each other their summands of a value."""
     return _EXCHANGE + _bytes(value) / _EXCHANGED
 
 

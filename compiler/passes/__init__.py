@@ -29,6 +29,7 @@ _REGISTRY = {
     "sparsebp-rematerialize": "rematerialize:Rematerialize",
     "sparsebp-schedule-updates": "schedule_updates:ScheduleUpdates",
     "sparsebp-separate-padding": "separate_padding:SeparatePadding",
+    "sparsebp-share-rows": "share_rows:ShareRows",
     "sparsebp-signed-arithmetic": "signed_arithmetic:SignedArithmetic",
     "sparsebp-simplify": "simplify:Simplify",
     "sparsebp-split-batch": "split_batch:SplitBatch",

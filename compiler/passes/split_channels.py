@@ -11,7 +11,7 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.declared import WRITES, mask_of, symbol_of
 from pock.compiler.analysis.ranks import Ranks, elements, is_exchanged
-from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Ways
+from pock.compiler.analysis.shares import SUMMAND, WHOLE, Kind, Share, Ways, part
 from pock.compiler.torch_ir import (
     NotConstant,
     TorchBuilder,
@@ -27,6 +27,7 @@ from pock.dialects.types import element_of, is_vtensor, shape_of
 
 from .base import Pass, fail_at
 from .dividing import PartBuilder, Parts
+from .simplify import erase_unused
 
 PART = "sparsebp.part"
 """The attribute of a declaration of which a rank has a part: the axis, the blocks of that, the ranks."""
@@ -52,6 +53,8 @@ class SplitChannels(Pass):
         %r = torch.aten.relu %h : !torch.vtensor<[4,16],f32> -> !torch.vtensor<[4,16],f32>
         %0 = torch.aten.mm %r, %down : !torch.vtensor<[4,16],f32>, !torch.vtensor<[16,8],f32> -> ...
         %y = "sparsebp.all_reduce"(%0) {rank = 0, ranks = 2} : (!torch.vtensor<[4,8],f32>) -> ...
+
+    Of a concatenation of one part from each rank (``sparsebp-share-rows``) a rank computes its own part.
 
     Arguments and results of functions are whole, and the same for all ranks. Declarations whose every use
     is of one part become that part; ``sparsebp.part`` says which. With ``count=1`` nothing changes.
@@ -79,9 +82,7 @@ def of_all_ranks(module: ir.Module, count: int) -> list[ir.Module]:
 
 def _split(module: ir.Module, count: int, ranks: Iterable[int]) -> list[ir.Module]:
     """Make of a module that of the first of ``ranks``, and new ones of the others."""
-    for function in functions(module).values():
-        for op in operations(function, _CONVOLUTION):
-            _part_bias(op)
+    part_biases(module)
     split = [_Split(f, count) for f in functions(module).values()]
     declared = sparsebp.declarations(module)
     parts = _parts_of(split, declared)
@@ -110,8 +111,14 @@ def _with_functions(module: ir.Module, built: Sequence[Any]) -> ir.Module:
     return made
 
 
+def part_biases(module: ir.Module) -> None:
+    """Add the biases of convolutions behind them: they must not be in each rank's summand."""
+    for function in functions(module).values():
+        for op in operations(function, _CONVOLUTION):
+            _part_bias(op)
+
+
 def _part_bias(op: Any) -> None:
-    """Add the bias of a convolution behind it: it must not be in each rank's summand."""
     x, weight, bias, *rest = op.operation.operands
     try:
         if str(bias.type) == "!torch.none" or constant(rest[-1]) != 1:
@@ -257,6 +264,8 @@ class _Split:
         builder.location = terminator.operation.location
         TorchBuilder(end, terminator.operation.location).create("func.return", values, [])
         end.erase()
+        if self.ranks.shares_rows:
+            erase_unused(function)  # What the others compute.
         set_function_type(function)
         return function
 
@@ -276,6 +285,9 @@ class _Split:
             value = self._have(builder, op.operands[0], parts.get(symbol_of(op), WHOLE))
             self.parts.again(builder, op, [value], None)
             return
+        if self.ranks.is_by_rank(op):
+            self._make_own(builder, op)
+            return
         sources: dict[Share, None] = {}
         for result in op.results:
             if elements(result) == [result]:
@@ -294,6 +306,14 @@ class _Split:
             )
             results = self.parts.again(builder, op, operands, share)
             self.made |= {(r, share): v for r, v in zip(op.results, results, strict=True)}
+
+    def _make_own(self, builder: PartBuilder, op: Any) -> None:
+        """The rank's operand of a concatenation of one from each, with zeros for the others'."""
+        builder.location = op.location
+        (result,), own = op.results, elements(op.operands[0])[self.rank]
+        if result in self.wishes:
+            axis = part(constant(op.operands[1]))
+            self.made[result, SUMMAND] = self._padded(builder, self._have(builder, own, WHOLE), axis)
 
     def _have(self, builder: PartBuilder, value: ir.Value, share: Share) -> ir.Value:
         """``share`` of a value, made of what there is of it if it is not there."""

@@ -2,29 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp-split-rows``: large activations that nothing keeps are computed a few rows at a time."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import prod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch_mlir import ir
 
 from pock.compiler.analysis.block_graph import BlockGraph
-from pock.compiler.analysis.elementwise import ELEMENTWISE, FILLS
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, attributes_of, gradients_of, permutation
-from pock.dialects.sparsebp import Mask
-from pock.dialects.sparsebp.layout import is_channels_last
-from pock.dialects.sparsebp.window import PADDING_HIGH, Window
-from pock.dialects.types import NotAStaticTensor, bytes_of, element_of, is_vtensor, shape_of, vtensor
+from pock.compiler.torch_ir import TorchBuilder, gradients_of
+from pock.dialects.types import bytes_of
 
 from .base import Pass
-from .condensing import POSITIONS
 from .simplify import erase_unused
-from .sinking import select
-
-_CONVOLUTION, _PERMUTE = "sparsebp.convolution", "torch.aten.permute"
-
-_ELEMENTWISE = frozenset(ELEMENTWISE) - {*FILLS, "sparsebp.save"}
+from .strips import CONVOLUTION, MAPPED, PERMUTE, Region, Rows, multiplications, row_operation
 
 _ROWS = 1
 """The dimension of ``[N, *spatial, C]`` that is divided."""
@@ -34,9 +24,6 @@ MOST_AGAIN = 1.25
 
 LEAST_ROWS = 4
 """Rows of a strip: of fewer, products have too few rows themselves."""
-
-Rows = tuple[int, int]
-"""The first row and the one behind the last."""
 
 
 @dataclass(frozen=True)
@@ -90,57 +77,15 @@ class SplitRows(Pass):
 # -- what can be divided ------------------------------------------------------------------------
 
 
-def _images(op: Any) -> dict[int, int] | None:
-    """Which operands an operation reads row by row, and their dimension of rows; None if it does not.
-
-    A row of the result is made of rows of these, and of all of the other operands.
-    """
-    if len(op.results) != 1 or not is_vtensor(op.results[0].type):
-        return None
-    try:
-        shape = shape_of(op.results[0].type)
-        if len(shape) < 3 or shape[_ROWS] < 2:
-            return None
-        if op.name == _CONVOLUTION:
-            return {0: _ROWS} if is_channels_last(op) and _reads_input(op) else None
-        if op.name == _PERMUTE:
-            source, order = permutation(op.results[0])
-            return {0: order[_ROWS]} if source == op.operands[0] else None
-        return _elementwise_images(op, shape) if op.name in _ELEMENTWISE else None
-    except (NotAStaticTensor, NotConstant):
-        return None
-
-
-def _reads_input(op: Any) -> bool:
-    """Whether each row of a convolution's output is made of more than padding."""
-    window = _window(op)
-    return max(window.padding[0], window.high[0]) <= (window.kernel[0] - 1) * window.dilation[0]
-
-
-def _elementwise_images(op: Any, shape: Sequence[int]) -> dict[int, int] | None:
-    found = {}
-    for position, value in enumerate(op.operands):
-        if not is_vtensor(value.type):
-            continue
-        own = shape_of(value.type)
-        axis = _ROWS - (len(shape) - len(own))
-        if axis >= 0 and own[axis] > 1:
-            found[position] = axis
-    return found
-
-
 class _Finder:
     """Finds the operations around activations of more than ``most`` bytes, those together that share one."""
 
     def __init__(self, function: Any, most: int) -> None:
         self.graph = BlockGraph(function)
-        self.images = [_images(op) for op in self.graph.operations]
+        self.over_rows = [row_operation(op, _ROWS) for op in self.graph.operations]
         self._of = list(range(len(self.graph)))
         """A tree for each group of operations, whose root it is known by."""
-        sizes = [
-            0 if self.images[i] is None else bytes_of(op.results[0].type)
-            for i, op in enumerate(self.graph.operations)
-        ]
+        sizes = [0 if each is None else bytes_of(each.result.type) for each in self.over_rows]
         self.largest = max(sizes, default=0)
         """Bytes of the largest activation."""
         for i, size in enumerate(sizes):
@@ -148,7 +93,7 @@ class _Finder:
                 for user in self.graph.users[i]:
                     self._of[self._root(user)] = self._root(i)
 
-    def regions(self) -> list["_Region"]:
+    def regions(self) -> list["_Strips"]:
         """What may be divided, in program order."""
         groups: dict[int, set[int]] = {}
         for i in range(len(self.graph)):
@@ -157,11 +102,11 @@ class _Finder:
         taken = set().union(*together)
         found = []
         for group in together:
-            if sum(self.graph.names[i] == _CONVOLUTION for i in group) >= 2 and self._grow(group, taken):
+            if sum(self.graph.names[i] == CONVOLUTION for i in group) >= 2 and self._grow(group, taken):
                 taken |= group
                 found.append(sorted(group))
         return [
-            _Region([self.graph.operations[i] for i in group], [self.images[i] or {} for i in group])
+            _Strips([each for i in group if (each := self.over_rows[i]) is not None], _ROWS)
             for group in sorted(found, key=max)
         ]
 
@@ -174,8 +119,10 @@ class _Finder:
         """Whether operations, by default all that do, read the result of ``i`` by the rows that it has."""
         value = self.graph.operations[i].results[0]
         for user in self.graph.users[i] if users is None else users:
-            images, operands = self.images[user], self.graph.operations[user].operands
-            if images is None or any(v == value and images.get(p) != _ROWS for p, v in enumerate(operands)):
+            found, operands = self.over_rows[user], self.graph.operations[user].operands
+            if found is None or any(
+                v == value and found.images.get(p) != _ROWS for p, v in enumerate(operands)
+            ):
                 return False
         return True
 
@@ -188,13 +135,13 @@ class _Finder:
         last = exits[0]
         while len(users[last]) == 1 and self._is_read_by_rows(last):
             (user,) = users[last]
-            if user in taken or self.graph.names[user] not in _ELEMENTWISE:
+            if user in taken or self.graph.names[user] not in MAPPED:
                 break
             group.add(user)
             last = user
         for i in sorted(group):
             for producer in self.graph.producers[i]:
-                copies = self.graph.names[producer] == _PERMUTE and self.images[producer] is not None
+                copies = self.graph.names[producer] == PERMUTE and self.over_rows[producer] is not None
                 if copies and producer not in taken and group.issuperset(users[producer]):
                     group.add(producer)
         return all(self._is_read_by_rows(i, group.intersection(users[i])) for i in group)
@@ -203,27 +150,13 @@ class _Finder:
 # -- dividing it --------------------------------------------------------------------------------
 
 
-@dataclass
-class _Region:
-    """Operations over space in program order, the last of which makes the only value that others read."""
-
-    operations: list[Any]
-    images: list[dict[int, int]]
-    made: set[ir.Value] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.made = {op.results[0] for op in self.operations}
-
-    @property
-    def result(self) -> ir.Value:
-        """What others read."""
-        return self.operations[-1].results[0]
+class _Strips(Region):
+    """What is computed in strips of equal heights."""
 
     def height(self, most: int) -> int | None:
         """How many rows of the result a strip has, None if dividing it does not pay."""
-        rows = shape_of(self.result.type)[_ROWS]
-        whole, _ = self._cost(rows)
-        for height in (n for n in range(rows // 2, LEAST_ROWS - 1, -1) if rows % n == 0):
+        whole, _ = self._cost(self.rows)
+        for height in (n for n in range(self.rows // 2, LEAST_ROWS - 1, -1) if self.rows % n == 0):
             operations, largest = self._cost(height)
             if operations > MOST_AGAIN * whole:
                 return None
@@ -235,98 +168,18 @@ class _Region:
         """How many operations all strips of so many rows take, and the bytes of the largest value of one."""
         operations = largest = 0
         for strip in self._strips(height):
-            for op, (begin, end) in zip(self.operations, self._needed(strip), strict=True):
-                type_ = op.results[0].type
-                operations += (end - begin) * _row_operations(op)
-                largest = max(largest, (end - begin) * bytes_of(type_) // shape_of(type_)[_ROWS])
+            for each, (begin, end) in zip(self.operations, self.needed(strip), strict=True):
+                operations += (end - begin) * multiplications(each)
+                largest = max(largest, (end - begin) * bytes_of(each.result.type) // each.rows)
         return operations, largest
 
     def _strips(self, height: int) -> Iterator[Rows]:
-        rows = shape_of(self.result.type)[_ROWS]
-        return ((begin, begin + height) for begin in range(0, rows, height))
-
-    def _needed(self, strip: Rows) -> list[Rows]:
-        """Which rows each operation computes for a strip of the result."""
-        needed: dict[ir.Value, Rows] = {self.result: strip}
-        for op, images in zip(reversed(self.operations), reversed(self.images), strict=True):
-            rows = needed[op.results[0]]
-            for position in images:
-                value = op.operands[position]
-                if value in self.made:
-                    begin, end = _read(op, rows, shape_of(value.type)[_ROWS])
-                    before = needed.get(value, (begin, end))
-                    needed[value] = min(begin, before[0]), max(end, before[1])
-        return [needed[op.results[0]] for op in self.operations]
+        return ((begin, begin + height) for begin in range(0, self.rows, height))
 
     def divide(self, height: int) -> None:
         """Compute the result in strips of ``height`` rows, one after the other."""
-        result = self.result
-        builder = TorchBuilder(self.operations[-1])
-        strips = [self._strip(builder, strip) for strip in self._strips(height)]
-        builder.location = self.operations[-1].location
-        result.replace_all_uses_with(builder.concatenated(strips, _ROWS))
-        for op in reversed(self.operations):
-            op.erase()
-
-    def _strip(self, builder: TorchBuilder, strip: Rows) -> ir.Value:
-        made: dict[ir.Value, tuple[ir.Value, int]] = {}
-        for op, images, rows in zip(self.operations, self.images, self._needed(strip), strict=True):
-            builder.location = op.location
-            operands = list(op.operands)
-            for position, axis in images.items():
-                value = operands[position]
-                begin, end = _read(op, rows, shape_of(value.type)[axis])
-                source, first = made.get(value, (value, 0))
-                mask = Mask.channels(
-                    POSITIONS, range(begin - first, end - first), shape_of(source.type)[axis]
-                )
-                operands[position] = select(builder, source, axis, mask)
-            shape = list(shape_of(op.results[0].type))
-            shape[_ROWS] = rows[1] - rows[0]
-            type_ = vtensor(shape, element_of(op.results[0].type))
-            made[op.results[0]] = (
-                builder.create(op.name, operands, [type_], _attributes(builder, op, rows)),
-                rows[0],
-            )
-        return made[self.result][0]
-
-
-def _window(op: Any) -> Window:
-    return Window.of(op, shape_of(op.operands[1].type)[2:])
-
-
-def _reach(op: Any, rows: Rows) -> Rows:
-    """The rows of its input that a convolution reads for ``rows`` of its output, its padding among them."""
-    window = _window(op)
-    (kernel, *_), (stride, *_), (low, *_), (dilation, *_) = (
-        window.kernel, window.stride, window.padding, window.dilation,
-    )  # fmt: skip
-    begin, end = rows
-    return begin * stride - low, (end - 1) * stride - low + (kernel - 1) * dilation + 1
-
-
-def _read(op: Any, rows: Rows, size: int) -> Rows:
-    """The rows of an operand of ``size`` rows that an operation reads for ``rows`` of its result."""
-    if op.name != _CONVOLUTION:
-        return rows
-    begin, end = _reach(op, rows)
-    return max(begin, 0), min(end, size)
-
-
-def _attributes(builder: TorchBuilder, op: Any, rows: Rows) -> dict[str, ir.Attribute]:
-    """The attributes of an operation that computes ``rows`` of its result from the rows that it reads."""
-    attributes = attributes_of(op)
-    if op.name != _CONVOLUTION:
-        return attributes
-    window = _window(op)
-    (begin, end), (first, last) = _reach(op, rows), _read(op, rows, shape_of(op.operands[0].type)[_ROWS])
-    low, high = [first - begin, *window.padding[1:]], [end - last, *window.high[1:]]
-    attributes.pop(PADDING_HIGH, None)
-    return attributes | builder.int_arrays(padding=low, **({PADDING_HIGH: high} if high != low else {}))
-
-
-def _row_operations(op: Any) -> int:
-    """Multiplications and additions, or elements, of a row of an operation's result."""
-    shape = shape_of(op.results[0].type)
-    elements = prod(shape) // shape[_ROWS]
-    return elements * (prod(shape_of(op.operands[1].type)[1:]) if op.name == _CONVOLUTION else 1)
+        builder = TorchBuilder(self.operations[-1].op)
+        strips = [self.strip(builder, strip) for strip in self._strips(height)]
+        builder.location = self.operations[-1].op.location
+        self.result.replace_all_uses_with(builder.concatenated(strips, _ROWS))
+        self.erase()

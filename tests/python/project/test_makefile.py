@@ -85,10 +85,10 @@ def test_the_checks_install_what_they_need_once(project: Project) -> None:
         "ruff check .",
         "mypy -p pock",
         "lit -j2 --quiet tests/filecheck",
-        "pytest",
+        "pytest -n auto --dist worksteal",
     ]
     assert project.make("test") == [VENV, DEV, *checks]
-    assert project.make("test", "PYTEST_ARGS=-x") == [*checks[:-1], "pytest -x"]
+    assert project.make("test", "PYTEST_ARGS=-x") == [*checks[:-1], f"{checks[-1]} -x"]
     # The tools for development are more than the examples need.
     assert project.make("demo") == [DEMO]
 

@@ -2,17 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """The programs of all ranks, side by side, give the loss, outputs and gradients of the whole program."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Barrier
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from torch_mlir import ir
 
@@ -24,13 +21,14 @@ from pock.compiler.passes.prune_backward import PruneBackward
 from pock.compiler.passes.prune_positions import PrunePositions
 from pock.compiler.passes.raise_gradients import RaiseGradients
 from pock.compiler.passes.split_channels import SplitChannels, of_all_ranks
-from pock.compiler.ranks import Part, parts_of
+from pock.compiler.ranks import parts_of
 from pock.compiler.torch_ir import functions, operations, set_function_type
 from pock.dialects.sparsebp import declarations
 from pock.dialects.types import shape_of, vtensor
 from tests.e2e import zoo
 from tests.python.compiler.passes import chains
 from tests.python.compiler.passes.chains import CONTEXT, GROWTHS, Chain, grow, inputs
+from tests.python.compiler.passes.side_by_side import part_of_value, run
 from tests.python.compiler.torch_interpreter import Interpreter
 
 
@@ -47,35 +45,6 @@ def _costs(dear: bool) -> Iterator[None]:
         yield
 
 
-class _Exchange:
-    """What ranks tell each other; none goes on before all are there."""
-
-    def __init__(self, count: int) -> None:
-        self._barrier = Barrier(count, timeout=60)
-        self._values: list[Tensor] = [torch.empty(0)] * count
-
-    def sum(self, rank: int, value: Tensor) -> Tensor:
-        self._values[rank] = value
-        self._barrier.wait()
-        total = sum(self._values[1:], self._values[0])
-        self._barrier.wait()
-        return total
-
-    def abort(self) -> None:
-        self._barrier.abort()
-
-
-class _Rank(Interpreter):
-    def __init__(self, module: ir.Module, values: Mapping[str, Tensor], exchange: _Exchange) -> None:
-        super().__init__(module, values)
-        self._exchange = exchange
-
-    def _execute(self, op: Any, operands: list[Any]) -> Any:
-        if op.name != "sparsebp.all_reduce":
-            return super()._execute(op, operands)
-        return self._exchange.sum(ir.IntegerAttr(op.attributes["rank"]).value, operands[0])
-
-
 def _split(module: ir.Module, count: int, dear: bool = False) -> list[ir.Module]:
     text = str(module.operation.get_asm())
     together, *modules = (parse_module(text, module.context, "whole") for _ in range(count + 1))
@@ -86,32 +55,6 @@ def _split(module: ir.Module, count: int, dear: bool = False) -> list[ir.Module]
             at_once = of_all_ranks(together, count)
     assert [print_module(each) for each in at_once] == [print_module(each) for each in modules]
     return modules
-
-
-def _run(
-    modules: Sequence[ir.Module], values: Mapping[str, Tensor], name: str, given_: Sequence[Tensor]
-) -> tuple[list[list[Tensor]], list[_Rank]]:
-    """What each rank returns, and the interpreters that ran them."""
-    exchange = _Exchange(len(modules))
-    parts = parts_of(modules[0])
-    interpreters = [
-        _Rank(module, {n: _part(v, parts.get(n), rank) for n, v in values.items()}, exchange)
-        for rank, module in enumerate(modules)
-    ]
-
-    def run(interpreter: _Rank) -> list[Tensor]:
-        try:
-            return interpreter.run(name, *given_)
-        except BaseException:
-            exchange.abort()
-            raise
-
-    with ThreadPoolExecutor(len(modules)) as pool:
-        return list(pool.map(run, interpreters)), interpreters
-
-
-def _part(value: Tensor, part: Part | None, rank: int) -> Tensor:
-    return value if part is None else torch.from_numpy(part.of(value.numpy(), rank))
 
 
 def _sums(module: ir.Module, name: str = "step") -> int:
@@ -137,7 +80,7 @@ def test_what_ranks_compute_is_what_one_computes(data: st.DataObject) -> None:
         given_ = inputs(c.module)
         wanted = Interpreter(c.module).run("step", *given_)
         modules = _split(c.module, 2, data.draw(st.booleans()))
-        found, _ = _run(modules, {}, "step", given_)
+        found, _ = run(modules, {}, "step", given_)
     for each in found:
         torch.testing.assert_close(each, wanted, equal_nan=True)
 
@@ -211,12 +154,12 @@ def test_pairs_of_layers_and_their_updates_are_divided(data: st.DataObject, coun
         assume(all(float(t.abs().nan_to_num(1e9).max()) < 1e4 for t in (*wanted, *whole.gradients.values())))
         modules = _split(c.module, count, data.draw(st.booleans()))
         parts = parts_of(modules[0])
-        found, ran = _run(modules, values, "step", given_)
+        found, ran = run(modules, values, "step", given_)
     assert _sums(modules[0]) > 0
     for rank, (each, interpreter) in enumerate(zip(found, ran, strict=True)):
         torch.testing.assert_close(each, wanted, equal_nan=True)
         for name, gradient in whole.gradients.items():
-            expected = _part(gradient, parts.get(name), rank)
+            expected = part_of_value(gradient, parts.get(name), rank)
             torch.testing.assert_close(interpreter.gradients[name], expected, equal_nan=True)
 
 
@@ -264,7 +207,7 @@ def test_the_ranks_take_the_step(name: str, count: int, dear: bool) -> None:
     parts = parts_of(modules[0])
     for function, arguments in (("step", given_), ("evaluate", given_), ("predict", task.inputs)):
         wanted = whole.run(function, *arguments)
-        found, ran = _run(modules, values, function, arguments)
+        found, ran = run(modules, values, function, arguments)
         for each in found:
             torch.testing.assert_close(each, wanted, rtol=1e-4, atol=1e-5)
             # Not only close to the program, but the same for all: replicas must not drift apart.
@@ -273,7 +216,7 @@ def test_the_ranks_take_the_step(name: str, count: int, dear: bool) -> None:
             for rank, each in enumerate(ran):
                 torch.testing.assert_close(
                     each.gradients[parameter],
-                    _part(gradient, parts.get(parameter), rank),
+                    part_of_value(gradient, parts.get(parameter), rank),
                     rtol=1e-3,
                     atol=1e-5,
                     msg=lambda text, of=parameter: f"{of}: {text}",

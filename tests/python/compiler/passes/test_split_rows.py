@@ -2,12 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Computed a few rows at a time, a step is what it was, without large activations between two layers."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_mlir import ir
 
@@ -19,66 +16,8 @@ from pock.compiler.torch_ir import functions, operations
 from pock.dialects.sparsebp import declarations
 from pock.dialects.types import shape_of
 from tests.e2e import zoo
-from tests.e2e.zoo import Apply
+from tests.python.compiler.passes import images
 from tests.python.compiler.torch_interpreter import Interpreter
-
-_WIDTH = 4
-
-
-class _Scaled(nn.Module):
-    """A parameter for each channel, and a sum over all positions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.rand(1, _WIDTH, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.scale + x.mean((2, 3), keepdim=True)
-
-
-def _conv(kernel: int = 3, **options: object) -> nn.Module:
-    return nn.Conv2d(_WIDTH, _WIDTH, kernel, **{"padding": (kernel - 1) // 2, **options})  # type: ignore[arg-type]
-
-
-def _inverted(stride: int) -> nn.Module:
-    wide = 6 * _WIDTH
-    return nn.Sequential(
-        nn.Conv2d(_WIDTH, wide, 1), nn.ReLU6(), nn.Conv2d(wide, wide, 3, stride, 1, groups=wide),
-        nn.ReLU6(), nn.Conv2d(wide, _WIDTH, 1),
-    )  # fmt: skip
-
-
-_BLOCKS: dict[str, Callable[[], nn.Module]] = {
-    "branches": lambda: Apply(lambda x, y, z: F.hardswish(y) * torch.tanh(z), _conv(), _conv(5)),
-    "deep": lambda: nn.Sequential(_conv(), nn.ReLU(), _conv(), nn.ReLU(), _conv()),
-    "dilated": lambda: _conv(dilation=2, padding=2, groups=2),
-    "even": lambda: _conv(2, padding="same"),
-    "far": lambda: _conv(1, padding=2),
-    "inverted": lambda: _inverted(1),
-    "max-pool": lambda: nn.MaxPool2d(3, 1, 1),
-    "pad": lambda: Apply(lambda x, y: y, nn.Sequential(nn.ZeroPad2d((0, 1, 2, 1)), _conv(padding=0))),
-    "pointwise": lambda: nn.Sequential(_conv(1), nn.SiLU(), _conv(1)),
-    "residual": lambda: Apply(lambda x, y: x + y, _inverted(1)),
-    "scaled": _Scaled,
-    "sparse": lambda: _conv(1, stride=2),
-    "strided": lambda: nn.Sequential(_conv(), _inverted(2)),
-    "tall": lambda: nn.Conv2d(_WIDTH, _WIDTH, (5, 1), (2, 1), (2, 0)),
-    "turned": lambda: Apply(lambda x, y: x + y.transpose(2, 3).relu().transpose(2, 3), _conv()),
-}
-
-
-def _task(blocks: Sequence[str], height: int, width: int, batch: int) -> TrainingTask:
-    torch.manual_seed(0)
-    layers = [_BLOCKS[name]() for name in blocks]
-    model = nn.Sequential(
-        nn.Conv2d(3, _WIDTH, 3, padding=1),
-        *layers,
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(_WIDTH, 3),
-    )
-    x = torch.randn(batch, 3, height, width)
-    return TrainingTask(model.double(), (x.double(),), (torch.arange(batch) % 3,), F.cross_entropy)
 
 
 def _prepared(program: TrainingProgram, scheme: Scheme) -> ir.Module:
@@ -93,7 +32,7 @@ def _last(program: TrainingProgram, also: str = "") -> Scheme:
 
 
 @given(
-    blocks=st.lists(st.sampled_from(sorted(_BLOCKS)), min_size=1, max_size=5),
+    blocks=st.lists(st.sampled_from(sorted(images.BLOCKS)), min_size=1, max_size=5),
     height=st.integers(8, 17),
     width=st.integers(6, 9),
     batch=st.integers(1, 2),
@@ -104,7 +43,7 @@ def _last(program: TrainingProgram, also: str = "") -> Scheme:
 def test_a_step_computes_the_same(
     blocks: list[str], height: int, width: int, batch: int, most: int, trained_too: bool
 ) -> None:
-    task = _task(blocks, height, width, batch)
+    task = images.task(blocks, height, width, batch)
     program = trace(task)
     # What is above a bias in the middle is kept for the backward pass.
     biases = [name for name in program.parameters if name.endswith("bias")]
@@ -154,7 +93,7 @@ def _activations(module: ir.Module, function: str) -> list[int]:
 
 
 def test_what_the_backward_pass_takes_is_not_divided() -> None:
-    program = trace(_task(["inverted", "inverted"], 16, 8, 1))
+    program = trace(images.task(["inverted", "inverted"], 16, 8, 1))
     module = _prepared(program, Scheme.full())
     text = str(module)
     run_pipeline(module, [SplitRows(256)])
@@ -162,7 +101,7 @@ def test_what_the_backward_pass_takes_is_not_divided() -> None:
 
 
 def test_strips_compute_little_more_than_the_whole() -> None:
-    task = _task(["deep"], 16, 8, 1)
+    task = images.task(["deep"], 16, 8, 1)
     program = trace(task)
     whole = _prepared(program, _last(program))
     for most, divided in ((3000, True), (512, False)):
