@@ -108,7 +108,9 @@ def _regions(function: Any, count: int) -> Iterator[Region]:
         closed = all(k == i or region.issuperset(graph.users[k]) for k in region)
         convolutions = sum(graph.names[k] == TORCH_CONVOLUTION for k in region)
         if closed and convolutions > 1 and graph.users[i] and each.rows % count == 0:
-            yield Region([o for k in sorted(region) if (o := over_rows[k]) is not None], _ROWS)
+            found = Region([o for k in sorted(region) if (o := over_rows[k]) is not None], _ROWS)
+            if all(map(found.reads_input, _strips(found, count))):
+                yield found
 
 
 def _is_by_rows(each: RowOperation, values: Collection[ir.Value]) -> bool:

@@ -161,7 +161,7 @@ class _Strips(Region):
             if operations > MOST_AGAIN * whole:
                 return None
             if largest <= most:
-                return height
+                return height if all(map(self.reads_input, self._strips(height))) else None
         return None
 
     def _cost(self, height: int) -> tuple[int, int]:

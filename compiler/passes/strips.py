@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 from torch_mlir import ir
 
 from pock.compiler.analysis.elementwise import ELEMENTWISE, FILLS
-from pock.compiler.torch_ir import NotConstant, TorchBuilder, attributes_of, constant, permutation, widen
+from pock.compiler.torch_ir import (
+    NotConstant,
+    TorchBuilder,
+    attributes_of,
+    constant,
+    paddings,
+    permutation,
+    widen,
+)
 from pock.dialects.sparsebp import Mask
 from pock.dialects.sparsebp.layout import is_channels_last
 from pock.dialects.sparsebp.window import PADDING_HIGH, Window
@@ -26,6 +34,10 @@ CONVOLUTION, PERMUTE = "sparsebp.convolution", "torch.aten.permute"
 
 TORCH_CONVOLUTION = "torch.aten.convolution"
 """In PyTorch's layout."""
+
+_CONVOLUTIONS = (CONVOLUTION, TORCH_CONVOLUTION)
+
+_PAD = "torch.aten.constant_pad_nd"
 
 MAPPED = frozenset(ELEMENTWISE) - {*FILLS, "sparsebp.save"}
 """Operations that compute each element from those of its own row."""
@@ -73,7 +85,7 @@ class RowOperation(NamedTuple):
     sizes: tuple[int, ...]
     """How many rows each of these operands has."""
     window: _RowWindow | None
-    """That of a convolution; others read the rows that they make."""
+    """That of a convolution, or of padding; others read the rows that they make."""
 
     def read(self, rows: Rows, size: int) -> Rows:
         """The rows of an operand of ``size`` rows that are read for ``rows`` of the result."""
@@ -92,10 +104,9 @@ def row_operation(op: Any, axis: int) -> RowOperation | None:
         shape = shape_of(result.type)
         if len(shape) < 3 or axis >= len(shape) or shape[axis] < 2:
             return None
-        convolves = op.name in (CONVOLUTION, TORCH_CONVOLUTION)
-        window = _window(op) if convolves and axis == _rows_of(op) else None
-        images = _images(op, shape, axis) if not convolves else {0: axis}
-        if images is None or (convolves and (window is None or not _reads_rows(op, window))):
+        window = _window(op, axis) if op.name in (*_CONVOLUTIONS, _PAD) else None
+        images = _images(op, shape, axis) if window is None else {0: axis}
+        if images is None or (window is not None and not _reads_rows(op, window, axis)):
             return None
         sizes = tuple(shape_of(op.operands[i].type)[at] for i, at in images.items())
         return RowOperation(op, result, shape[axis], images, sizes, window)
@@ -103,8 +114,12 @@ def row_operation(op: Any, axis: int) -> RowOperation | None:
         return None
 
 
-def _reads_rows(op: Any, window: _RowWindow) -> bool:
-    return window.reads_input and (op.name == CONVOLUTION or not constant(op.operands[_TRANSPOSED]))
+def _reads_rows(op: Any, window: _RowWindow, axis: int) -> bool:
+    """Whether rows of dimension ``axis`` are made as the window says, of more than padding."""
+    if op.name == _PAD:
+        return True  # What a strip reads is looked at.
+    transposed = op.name == TORCH_CONVOLUTION and constant(op.operands[_TRANSPOSED])
+    return axis == _rows_of(op) and window.reads_input and not transposed
 
 
 def _images(op: Any, shape: Sequence[int], axis: int) -> Images | None:
@@ -131,7 +146,10 @@ def _mapped_images(op: Any, shape: Sequence[int], axis: int) -> Images:
     return found
 
 
-def _window(op: Any) -> _RowWindow:
+def _window(op: Any, axis: int) -> _RowWindow:
+    if op.name == _PAD:
+        low, high = paddings(op)[axis]
+        return _RowWindow(1, 1, low, high, 1)
     kernel = shape_of(op.operands[1].type)[2:]
     if op.name == CONVOLUTION:
         w = Window.of(op, kernel)
@@ -168,6 +186,14 @@ class Region:
     def rows(self) -> int:
         """How many rows the result has."""
         return self.operations[-1].rows
+
+    def reads_input(self, strip: Rows) -> bool:
+        """Whether nothing of a strip is padding alone."""
+        return all(
+            begin < end
+            for each, rows in zip(self.operations, self.needed(strip), strict=True)
+            for begin, end in (each.read(rows, size) for size in each.sizes)
+        )
 
     def needed(self, strip: Rows) -> list[Rows]:
         """Which rows each operation computes for a strip of the result."""
@@ -208,6 +234,8 @@ class Region:
             padding = max(-begin, 0), max(end - size, 0)
             if op.name == CONVOLUTION:
                 attributes = _padded(builder, op, padding)
+            elif op.name == _PAD:
+                operands[1] = builder.int_list(_amounts(op, self.axis, padding))
             else:
                 operands = _padded_operands(builder, op, operands, padding)
         type_ = vtensor(shape, element_of(each.result.type))
@@ -223,7 +251,15 @@ class Region:
 def multiplications(each: RowOperation) -> int:
     """Multiplications and additions, or elements, of a row of an operation's result."""
     elements = prod(shape_of(each.result.type)) // each.rows
-    return elements * (1 if each.window is None else prod(shape_of(each.op.operands[1].type)[1:]))
+    convolves = each.op.name in _CONVOLUTIONS
+    return elements * (prod(shape_of(each.op.operands[1].type)[1:]) if convolves else 1)
+
+
+def _amounts(pad: Any, axis: int, rows: tuple[int, int]) -> list[int]:
+    """What PyTorch pads by, from the last dimension on, with ``rows`` for the dimension ``axis``."""
+    amounts = paddings(pad)
+    amounts[axis] = rows
+    return [n for both in reversed(amounts) for n in both]
 
 
 def _padded(builder: TorchBuilder, op: Any, padding: tuple[int, int]) -> dict[str, ir.Attribute]:

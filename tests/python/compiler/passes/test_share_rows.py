@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional as F
 from torch_mlir import ir
 
@@ -143,6 +144,21 @@ def test_a_region_needs_the_rows_next_to_its_own() -> None:
     assert len(convolutions) == 4
     assert [last.needed((0, 8))[i] for i in convolutions] == [(0, 11), (0, 10), (0, 9), (0, 8)]
     assert [last.needed((8, 16))[i] for i in convolutions] == [(5, 16), (6, 16), (7, 16), (8, 16)]
+
+
+@pytest.mark.parametrize(("above", "divided"), [(9, True), (10, False)])
+def test_a_rank_is_not_left_with_padding_alone(above: int, divided: bool) -> None:
+    """Of models that pad apart from convolutions."""
+    torch.manual_seed(0)
+    pad = nn.Sequential(nn.ZeroPad2d((1, 1, above, 10 - above)), nn.Conv2d(4, 4, 3))
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), pad, nn.Flatten(), nn.Linear(4 * 16 * 8, 3)).double()
+    task = TrainingTask(model, (torch.randn(1, 3, 8, 8).double(),), (torch.tensor([1]),), F.cross_entropy)
+    program = trace(task)
+    module = _pruned(program, Scheme.last_layer("3.weight"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(share_rows._Plan, "gain", lambda _, region: 1.0)
+        _check(module, program, task, 2)
+    assert bool(_shared(module)) == divided
 
 
 def test_the_text_of_a_program_says_who_computes_what() -> None:
