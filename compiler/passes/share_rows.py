@@ -10,7 +10,7 @@ from torch_mlir import ir
 
 from pock.compiler.analysis.block_graph import BlockGraph
 from pock.compiler.analysis.declared import symbol_of
-from pock.compiler.analysis.ranks import BY_RANK, Ranks, exchange_seconds
+from pock.compiler.analysis.ranks import BY_RANK, Ranks, exchange_seconds, is_exchanged
 from pock.compiler.torch_ir import TorchBuilder, body, functions, makers, step_of
 
 from .base import Pass, fail_at
@@ -107,7 +107,8 @@ def _regions(function: Any, count: int) -> Iterator[Region]:
         before.append(region)
         closed = all(k == i or region.issuperset(graph.users[k]) for k in region)
         convolutions = sum(graph.names[k] == TORCH_CONVOLUTION for k in region)
-        if closed and convolutions > 1 and graph.users[i] and each.rows % count == 0:
+        exchanged = bool(graph.users[i]) and is_exchanged(each.result)
+        if closed and convolutions > 1 and exchanged and each.rows % count == 0:
             found = Region([o for k in sorted(region) if (o := over_rows[k]) is not None], _ROWS)
             if all(map(found.reads_input, _strips(found, count))):
                 yield found

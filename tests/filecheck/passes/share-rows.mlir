@@ -136,3 +136,26 @@ func.func @step(%x: !torch.vtensor<[1,3,64,64],f32>) -> (!torch.vtensor<[1,8,32,
   %o = torch.aten.convolution %v, %e, %none, %ones, %zeros, %ones, %no, %empty, %1 : !torch.vtensor<[1,64,32,32],f32>, !torch.vtensor<[8,64,1,1],f32>, !torch.none, !torch.list<int>, !torch.list<int>, !torch.list<int>, !torch.bool, !torch.list<int>, !torch.int -> !torch.vtensor<[1,8,32,32],f32>
   return %o, %u : !torch.vtensor<[1,8,32,32],f32>, !torch.vtensor<[1,64,64,64],f32>
 }
+
+// -----
+
+// Ranks add up what they exchange: numbers, and not what is true.
+// CHECK-LABEL: func.func @step
+// CHECK: %[[ALL:.*]] = torch.aten.cat {{.*}} {sparsebp.by_rank} : {{.*}} -> !torch.vtensor<[1,2,64,64],f32>
+// CHECK: torch.aten.gt.Scalar %[[ALL]], %{{.*}} -> !torch.vtensor<[1,2,64,64],i1>
+func.func @step(%x: !torch.vtensor<[1,16,64,64],f32>, %v: !torch.vtensor<[16,16,1,1],f32>, %w: !torch.vtensor<[2,16,3,3],f32>) -> !torch.vtensor<[1,2,64,64],i1> {
+  %none = torch.constant.none
+  %false = torch.constant.bool false
+  %int0 = torch.constant.int 0
+  %int1 = torch.constant.int 1
+  %zeros = torch.prim.ListConstruct %int0, %int0 : (!torch.int, !torch.int) -> !torch.list<int>
+  %ones = torch.prim.ListConstruct %int1, %int1 : (!torch.int, !torch.int) -> !torch.list<int>
+  %y = torch.aten.convolution %x, %v, %none, %ones, %zeros, %ones, %false, %zeros, %int1
+    : !torch.vtensor<[1,16,64,64],f32>, !torch.vtensor<[16,16,1,1],f32>, !torch.none, !torch.list<int>, !torch.list<int>,
+      !torch.list<int>, !torch.bool, !torch.list<int>, !torch.int -> !torch.vtensor<[1,16,64,64],f32>
+  %z = torch.aten.convolution %y, %w, %none, %ones, %ones, %ones, %false, %zeros, %int1
+    : !torch.vtensor<[1,16,64,64],f32>, !torch.vtensor<[2,16,3,3],f32>, !torch.none, !torch.list<int>, !torch.list<int>,
+      !torch.list<int>, !torch.bool, !torch.list<int>, !torch.int -> !torch.vtensor<[1,2,64,64],f32>
+  %p = torch.aten.gt.Scalar %z, %int0 : !torch.vtensor<[1,2,64,64],f32>, !torch.int -> !torch.vtensor<[1,2,64,64],i1>
+  return %p : !torch.vtensor<[1,2,64,64],i1>
+}
