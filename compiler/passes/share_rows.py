@@ -11,11 +11,11 @@ from torch_mlir import ir
 from pock.compiler.analysis.block_graph import BlockGraph
 from pock.compiler.analysis.declared import symbol_of
 from pock.compiler.analysis.ranks import BY_RANK, Ranks, exchange_seconds, is_exchanged
-from pock.compiler.torch_ir import TorchBuilder, body, functions, makers, step_of
+from pock.compiler.torch_ir import body, functions, makers, step_of
 
 from .base import Pass, fail_at
 from .split_channels import part_biases
-from .strips import TORCH_CONVOLUTION, Region, RowOperation, Rows, row_operation
+from .strips import TORCH_CONVOLUTION, Region, RowOperation, row_operation
 
 _ROWS = 2
 """The dimension of ``[N, C, *spatial]`` that is divided."""
@@ -110,7 +110,7 @@ def _regions(function: Any, count: int) -> Iterator[Region]:
         exchanged = bool(graph.users[i]) and is_exchanged(each.result)
         if closed and convolutions > 1 and exchanged and each.rows % count == 0:
             found = Region([o for k in sorted(region) if (o := over_rows[k]) is not None], _ROWS)
-            if all(map(found.reads_input, _strips(found, count))):
+            if all(map(found.reads_input, found.strips(each.rows // count))):
                 yield found
 
 
@@ -137,7 +137,8 @@ class _Plan:
     def gain(self, region: Region) -> float:
         """The seconds that a region takes less divided by rows than by channels."""
         by_channels, by_rows = 0.0, exchange_seconds(region.result)
-        strips = [region.needed(strip) for strip in _strips(region, self._ranks.count)]
+        height = region.rows // self._ranks.count
+        strips = [region.needed(strip) for strip in region.strips(height)]
         for each, *parts in zip(region.operations, *strips, strict=True):
             divided, whole = self._of(each)
             by_channels += divided
@@ -154,18 +155,7 @@ class _Plan:
 # -- dividing it --------------------------------------------------------------------------------
 
 
-def _strips(region: Region, count: int) -> list[Rows]:
-    """The rows of the result that each rank computes."""
-    height = region.rows // count
-    return [(begin, begin + height) for begin in range(0, region.rows, height)]
-
-
 def _share(region: Region, count: int) -> None:
     """Put the result together of ``count`` parts."""
-    builder = TorchBuilder(region.operations[-1].op)
-    strips = [region.strip(builder, strip) for strip in _strips(region, count)]
-    builder.location = region.operations[-1].op.location
-    whole = builder.concatenated(strips, _ROWS)
+    whole = region.divide(region.rows // count)
     whole.owner.attributes[BY_RANK] = ir.UnitAttr.get(whole.context)
-    region.result.replace_all_uses_with(whole)
-    region.erase()

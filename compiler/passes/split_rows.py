@@ -2,19 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """``sparsebp-split-rows``: large activations that nothing keeps are computed a few rows at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch_mlir import ir
 
 from pock.compiler.analysis.block_graph import BlockGraph
-from pock.compiler.torch_ir import TorchBuilder, gradients_of
+from pock.compiler.torch_ir import gradients_of
 from pock.dialects.types import bytes_of
 
 from .base import Pass
 from .simplify import erase_unused
-from .strips import CONVOLUTION, MAPPED, PERMUTE, Region, Rows, multiplications, row_operation
+from .strips import CONVOLUTION, MAPPED, PERMUTE, Region, multiplications, row_operation
 
 _ROWS = 1
 """The dimension of ``[N, *spatial, C]`` that is divided."""
@@ -161,25 +161,14 @@ class _Strips(Region):
             if operations > MOST_AGAIN * whole:
                 return None
             if largest <= most:
-                return height if all(map(self.reads_input, self._strips(height))) else None
+                return height if all(map(self.reads_input, self.strips(height))) else None
         return None
 
     def _cost(self, height: int) -> tuple[int, int]:
         """How many operations all strips of so many rows take, and the bytes of the largest value of one."""
         operations = largest = 0
-        for strip in self._strips(height):
+        for strip in self.strips(height):
             for each, (begin, end) in zip(self.operations, self.needed(strip), strict=True):
                 operations += (end - begin) * multiplications(each)
                 largest = max(largest, (end - begin) * bytes_of(each.result.type) // each.rows)
         return operations, largest
-
-    def _strips(self, height: int) -> Iterator[Rows]:
-        return ((begin, begin + height) for begin in range(0, self.rows, height))
-
-    def divide(self, height: int) -> None:
-        """Compute the result in strips of ``height`` rows, one after the other."""
-        builder = TorchBuilder(self.operations[-1].op)
-        strips = [self.strip(builder, strip) for strip in self._strips(height)]
-        builder.location = self.operations[-1].op.location
-        self.result.replace_all_uses_with(builder.concatenated(strips, _ROWS))
-        self.erase()

@@ -242,10 +242,21 @@ class Region:
         made: ir.Value = builder.create(op.name, operands, [type_], attributes)
         return made
 
-    def erase(self) -> None:
-        """Erase the operations, whose result nothing uses."""
+    def strips(self, height: int) -> list[Rows]:
+        """The rows of the result in strips of so many, which divide them."""
+        return [(begin, begin + height) for begin in range(0, self.rows, height)]
+
+    def divide(self, height: int) -> ir.Value:
+        """Put the result together of strips of ``height`` rows, and erase the operations; the new result."""
+        last = self.operations[-1].op
+        builder = TorchBuilder(last)
+        strips = [self.strip(builder, strip) for strip in self.strips(height)]
+        builder.location = last.location
+        whole = builder.concatenated(strips, self.axis)
+        self.result.replace_all_uses_with(whole)
         for each in reversed(self.operations):
             each.op.erase()
+        return whole
 
 
 def multiplications(each: RowOperation) -> int:
