@@ -26,6 +26,7 @@ from .files import replacing, write_bytes
 from .opt import run_pipeline
 from .optimizers import SGD, Optimizer
 from .passes.expand_optimizer import hyperparameters_of
+from .passes.fold_constants import fold_constants
 from .passes.materialize_state import SCOPE, state_of, tensor_type
 from .passes.split_batch import division_of, partials_of
 from .passes.split_evaluation import LOSS
@@ -251,8 +252,10 @@ def _compiled(program: TrainingProgram, options: _Options, bits: bool) -> Artifa
     if ranks > 1:
         described["ranks"]["exchange"] = exchange_bytes(module)
         merge(modules, parts)
+    progress("folding constants")
     values = _needed(program, module, parts)
     flags = [*chosen.compile_flags(), *_precision(chosen, described, values)]
+    values = fold_constants(module, values)
     archive = parameter_bytes(values)
     described["parameters"] = _storage(parameters, output, archive)
     _name_module(module)

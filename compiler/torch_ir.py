@@ -248,12 +248,12 @@ def makers(value: ir.Value) -> Iterator[Any | None]:
     while pending:
         maker = defining_op(pending.pop())
         yield maker
-        new = set() if maker is None else _reads(maker) - seen
+        new = set() if maker is None else reads(maker) - seen
         seen |= new
         pending.extend(new)
 
 
-def _reads(op: Any) -> set[ir.Value]:
+def reads(op: Any) -> set[ir.Value]:
     """The operands of an operation, and what its regions read from outside."""
     read, inside = set(op.operation.operands), set()
     if not len(op.operation.regions):

@@ -19,6 +19,7 @@ _REGISTRY = {
     "sparsebp-convert-to-linalg": "convert_to_linalg:ConvertToLinalg",
     "sparsebp-expand-optimizer": "expand_optimizer:ExpandOptimizer",
     "sparsebp-fold-batch-norm": "fold_batch_norm:FoldBatchNorm",
+    "sparsebp-fold-constants": "fold_constants:FoldConstants",
     "sparsebp-fold-padding": "fold_padding:FoldPadding",
     "sparsebp-fuse-batch-norm-grad": "fuse_batch_norm_grad:FuseBatchNormGrad",
     "sparsebp-fuse-weight-update": "fuse_weight_update:FuseWeightUpdate",

@@ -321,8 +321,7 @@ def _apart(builder: LinalgBuilder, values: Sequence[_Initial]) -> list[ir.Value]
     IREE gives equal values one buffer, as all momenta of one shape and all biases of zero are. What has been
     through a barrier is equal to nothing: a single element of each tensor, which is put back into a copy.
     """
-    parts = [[v.part for v in values if (v.tensor is None) is scalar] for scalar in (False, True)]
-    opaque = {part: made for group in parts for part, made in _through_barrier(builder, group)}
+    opaque = {v.part: _through_barrier(builder, v.part) for v in values}
     return [
         _filled(builder, v.type, opaque[v.part])
         if v.tensor is None
@@ -331,15 +330,10 @@ def _apart(builder: LinalgBuilder, values: Sequence[_Initial]) -> list[ir.Value]
     ]
 
 
-def _through_barrier(builder: LinalgBuilder, values: Sequence[ir.Value]) -> list[tuple[ir.Value, ir.Value]]:
-    """Each of ``values`` with what it is behind their barrier.
-
-    They are all tensors or all scalars: IREE fails on a barrier in which a tensor follows a scalar.
-    """
-    if not values:
-        return []
-    barrier = builder.create("util.optimization_barrier", values, [value.type for value in values])
-    return list(zip(values, barrier if isinstance(barrier, list) else [barrier], strict=True))
+def _through_barrier(builder: LinalgBuilder, value: ir.Value) -> ir.Value:
+    """``value`` behind a barrier of its own: IREE fails on barriers of values that it keeps differently."""
+    opaque: ir.Value = builder.create("util.optimization_barrier", [value], [value.type])
+    return opaque
 
 
 def _filled(builder: LinalgBuilder, type_: ir.RankedTensorType, scalar: ir.Value) -> ir.Value:

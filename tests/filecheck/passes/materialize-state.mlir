@@ -26,13 +26,16 @@
 // CHECK: %[[MOMENTUM:.*]] = arith.constant 0.000000e+00 : f32
 // CHECK: %[[STEP:.*]] = arith.constant 7 : i64
 // CHECK: %[[SEED:.*]] = arith.constant 0 : i64
-// CHECK: %[[B:.*]] = "util.optimization_barrier"(%[[W0]]) : (tensor<1xf32>) -> tensor<1xf32>
-// CHECK: %[[S:.*]]:4 = "util.optimization_barrier"(%[[COUNT0]], %[[MOMENTUM]], %[[STEP]], %[[SEED]]) : (i64, f32, i64, i64) -> (i64, f32, i64, i64)
-// CHECK: %[[R0:.*]] = tensor.insert_slice %[[B]] into %[[W]][0] [1] [1]
-// CHECK: %[[R1:.*]] = linalg.fill ins(%[[S]]#0 : i64)
-// CHECK: %[[R2:.*]] = linalg.fill ins(%[[S]]#1 : f32) outs(%{{.*}} : tensor<4xf32>)
-// CHECK: %[[R3:.*]] = linalg.fill ins(%[[S]]#2 : i64)
-// CHECK: %[[R4:.*]] = linalg.fill ins(%[[S]]#3 : i64)
+// CHECK-DAG: %[[B0:.*]] = "util.optimization_barrier"(%[[W0]]) : (tensor<1xf32>) -> tensor<1xf32>
+// CHECK-DAG: %[[B1:.*]] = "util.optimization_barrier"(%[[COUNT0]]) : (i64) -> i64
+// CHECK-DAG: %[[B2:.*]] = "util.optimization_barrier"(%[[MOMENTUM]]) : (f32) -> f32
+// CHECK-DAG: %[[B3:.*]] = "util.optimization_barrier"(%[[STEP]]) : (i64) -> i64
+// CHECK-DAG: %[[B4:.*]] = "util.optimization_barrier"(%[[SEED]]) : (i64) -> i64
+// CHECK: %[[R0:.*]] = tensor.insert_slice %[[B0]] into %[[W]][0] [1] [1]
+// CHECK: %[[R1:.*]] = linalg.fill ins(%[[B1]] : i64)
+// CHECK: %[[R2:.*]] = linalg.fill ins(%[[B2]] : f32) outs(%{{.*}} : tensor<4xf32>)
+// CHECK: %[[R3:.*]] = linalg.fill ins(%[[B3]] : i64)
+// CHECK: %[[R4:.*]] = linalg.fill ins(%[[B4]] : i64)
 // CHECK: return %[[R0]], %[[R1]], %[[R2]], %[[R3]], %[[R4]]
 
 // The step takes the state behind its own arguments and returns it behind its own results, each in the storage of its
