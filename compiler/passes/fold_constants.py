@@ -21,11 +21,11 @@ from pock.compiler.analysis.constant_values import (
     dtype_of,
     is_evaluated,
 )
-from pock.compiler.program import archive_key
+from pock.compiler.conversions.builder import element, shape
 from pock.compiler.torch_ir import TorchBuilder, functions, operations, reads
 
 from .base import Pass
-from .materialize_state import SCOPE
+from .materialize_state import declare_global, in_archive
 
 SMALL = 1 << 12
 """Bytes of a constant up to which its size does not matter."""
@@ -108,6 +108,10 @@ class _Folding:
             for op in operations(function):
                 self._visit(op.operation)
         self._values = ConstantValues(self._known)
+        constant = {value.owner for value in self._depends}
+        self._needed = {v for v in self._depends if any(_outermost(u.owner) not in constant for u in v.uses)}
+        """The constants that anything else reads."""
+        self._keys: dict[ir.Value, tuple[str, str]] = {}
 
     def run(self) -> None:
         """Put globals for what is worth it, and drop what nothing reads then."""
@@ -159,8 +163,7 @@ class _Folding:
 
         Nothing large is computed of the globals ``kept``.
         """
-        constant = {value.owner for value in self._depends}
-        needed = {v for v in self._depends if any(_outermost(use.owner) not in constant for use in v.uses)}
+        needed = set(self._needed)
         chosen: dict[ir.Value, Array] = {}
         for value in reversed(self._depends):
             if value not in needed or value.owner.name == _LOAD:
@@ -195,23 +198,30 @@ class _Folding:
         large = {value: array for value, array in chosen.items() if array.nbytes > SMALL}
         growing: set[str] = set()
         for values in _sharing({value: self._depends[value] for value in large}):
-            made = {(str(value.type), _key(large[value])): large[value].nbytes for value in values}
+            made = {self._key(value, large[value]): large[value].nbytes for value in values}
             read = {name for value in values for name in self._depends[value]}
             gone = [name for name in read if needed.isdisjoint(self._loads[name])]
             if sum(made.values()) > SMALL + GROWTH * sum(map(self._bytes, gone)):
                 growing |= read
         return growing
 
+    def _key(self, value: ir.Value, array: Array) -> tuple[str, str]:
+        """The same for values of one type that are equal to the last bit."""
+        if value not in self._keys:
+            digest = blake2b(np.asarray(array, order="C").tobytes()).hexdigest()
+            self._keys[value] = (str(value.type), digest)
+        return self._keys[value]
+
     # -- replacing --
 
     def _replace(self, chosen: Mapping[ir.Value, Array]) -> None:
-        made: dict[tuple[str, ...], str] = {}
+        made: dict[tuple[str, str], str] = {}
         for value, array in chosen.items():
             builder = TorchBuilder(value.owner)
             if array.size == 1 and array.dtype in ARITHMETIC:
                 constant = builder.create("arith.constant", [], [value.type], {"value": _dense(value, array)})
             else:
-                key = (str(value.type), _key(array))
+                key = self._key(value, array)
                 if key not in made:
                     made[key] = self._add_global(value, array)
                 symbol = {"global": ir.FlatSymbolRefAttr.get(made[key])}
@@ -222,21 +232,12 @@ class _Folding:
         """A global of this value, named after the largest one that it depends on."""
         source = max(sorted(self._depends[value]), key=self._bytes)
         name = next(name for i in count() if (name := f"{source}:{i}") not in self._globals)
-        ordered = np.asarray(array, order="C")
         if source in self.archived:
-            self.archived[name] = ordered
-            key = ir.StringAttr.get(archive_key(name))
-            initial = ir.Attribute.parse(f'#flow.parameter.named<"{SCOPE}"::{key}> : {value.type}')
+            self.archived[name] = np.asarray(array, order="C")
+            initial = in_archive(name, value.type)
         else:
-            initial = _dense(value, ordered)
-        attributes = {
-            "sym_name": ir.StringAttr.get(name),
-            "sym_visibility": ir.StringAttr.get("private"),
-            "type": ir.TypeAttr.get(value.type),
-            "initial_value": initial,
-        }
-        builder = TorchBuilder(self._globals[source])
-        builder.create("util.global", [], [], attributes)
+            initial = _dense(value, array)
+        declare_global(self._globals[source], name, value.type, initial)
         self._globals[name] = self._globals[source]
         return name
 
@@ -284,15 +285,8 @@ def _is_single_number(value: ir.Value) -> bool:
 
 
 def _dense(value: ir.Value, array: Array) -> ir.Attribute:
-    type_ = ir.RankedTensorType(value.type)
-    return ir.DenseElementsAttr.get(np.asarray(array, order="C"), type=type_.element_type, shape=type_.shape)
+    return ir.DenseElementsAttr.get(np.asarray(array, order="C"), type=element(value), shape=shape(value))
 
 
 def _bytes(value: ir.Value) -> int:
-    type_ = ir.RankedTensorType(value.type)
-    return prod(type_.shape) * np.dtype(dtype_of(type_)).itemsize
-
-
-def _key(array: Array) -> str:
-    """The same for equal values of one type, to the last bit."""
-    return blake2b(np.asarray(array, order="C").tobytes()).hexdigest()
+    return prod(shape(value)) * np.dtype(dtype_of(value.type)).itemsize

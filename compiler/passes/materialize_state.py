@@ -348,6 +348,23 @@ def _inserted(builder: LinalgBuilder, part: ir.Value, whole: ir.Value) -> ir.Val
         return tensor.insert_slice(part, whole, [], [], [], [0] * len(ones), ones, ones)
 
 
+def in_archive(name: str, type_: ir.Type) -> ir.Attribute:
+    """The initial value of a global that the parameter archive has under ``name``."""
+    key = ir.StringAttr.get(archive_key(name))
+    return ir.Attribute.parse(f'#flow.parameter.named<"{SCOPE}"::{key}> : {type_}')
+
+
+def declare_global(anchor: Any, name: str, type_: ir.Type, initial: ir.Attribute) -> None:
+    """Declare an immutable global in front of ``anchor``."""
+    attributes = {
+        "sym_name": ir.StringAttr.get(name),
+        "sym_visibility": ir.StringAttr.get("private"),
+        "type": ir.TypeAttr.get(type_),
+        "initial_value": initial,
+    }
+    TorchBuilder(anchor).create("util.global", [], [], attributes)
+
+
 def _declare_globals(module: ir.Module) -> None:
     """An immutable global for each parameter and buffer; the declarations go."""
     loaded = {
@@ -357,14 +374,6 @@ def _declare_globals(module: ir.Module) -> None:
     }
     for name, declaration in sparsebp.declarations(module).items():
         if name in loaded:
-            key = ir.StringAttr.get(archive_key(name))
             type_ = _global_type(declaration)
-            initial = f'#flow.parameter.named<"{SCOPE}"::{key}> : {type_}'
-            attributes = {
-                "sym_name": ir.StringAttr.get(name),
-                "sym_visibility": ir.StringAttr.get("private"),
-                "type": ir.TypeAttr.get(type_),
-                "initial_value": ir.Attribute.parse(initial),
-            }
-            TorchBuilder(declaration).create("util.global", [], [], attributes)
+            declare_global(declaration, name, type_, in_archive(name, type_))
         declaration.operation.erase()
