@@ -135,7 +135,7 @@ class _Folding:
                 self._known[op.results[0]] = value
                 self._depends[op.results[0]] = frozenset([name])
                 self._loads.setdefault(name, []).append(op.results[0])
-        elif op.name == "tensor.empty" or is_evaluated(op):
+        elif len(op.results) == 1 and (op.name == "tensor.empty" or is_evaluated(op)):
             read = reads(op)
             if all(value in self._depends for value in read):
                 depends: frozenset[str] = frozenset().union(*(self._depends[value] for value in read))
@@ -143,13 +143,12 @@ class _Folding:
 
     def _initial(self, name: str, type_: ir.Type) -> Array | None:
         """The value of a global that is never written, if it is known."""
-        attributes = self._globals[name].attributes
-        if "is_mutable" in attributes:
+        if name not in self._globals or "is_mutable" in self._globals[name].attributes:
             return None
         try:
             dtype = np.dtype(dtype_of(type_))
             if name not in self.archived:
-                return attribute_value(attributes["initial_value"], type_)
+                return attribute_value(self._globals[name].attributes["initial_value"], type_)
         except (KeyError, NotEvaluated):
             return None
         value = self.archived[name]

@@ -145,3 +145,25 @@ func.func @number(%x: tensor<f32>) -> tensor<f32> {
   } -> tensor<f32>
   return %minus : tensor<f32>
 }
+
+// -----
+
+#id = affine_map<(d0) -> (d0)>
+
+// Left alone: operations of several results, of which one may be read and the other not, and globals of other modules.
+"util.global"() {sym_name = "w", sym_visibility = "private", type = tensor<2xf32>, initial_value = dense<[1.0, 4.0]> : tensor<2xf32>} : () -> ()
+// CHECK-LABEL: func.func @several
+func.func @several() -> (tensor<2xf32>, tensor<2xf32>) {
+  %w = "util.global.load"() {global = @w} : () -> tensor<2xf32>
+  %empty = tensor.empty() : tensor<2xf32>
+  // CHECK: %[[BOTH:.*]]:2 = linalg.generic
+  %both:2 = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel"]} ins(%w : tensor<2xf32>) outs(%empty, %empty : tensor<2xf32>, tensor<2xf32>) {
+  ^bb0(%a: f32, %out: f32, %other: f32):
+    %r = arith.negf %a : f32
+    linalg.yield %a, %r : f32, f32
+  } -> (tensor<2xf32>, tensor<2xf32>)
+  // CHECK: %[[ELSEWHERE:.*]] = "util.global.load"() {global = @elsewhere}
+  %elsewhere = "util.global.load"() {global = @elsewhere} : () -> tensor<2xf32>
+  // CHECK: return %[[BOTH]]#1, %[[ELSEWHERE]]
+  return %both#1, %elsewhere : tensor<2xf32>, tensor<2xf32>
+}
