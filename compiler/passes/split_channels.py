@@ -28,11 +28,10 @@ from pock.dialects.types import element_of, is_vtensor, shape_of
 from .base import Pass, fail_at
 from .dividing import PartBuilder, Parts
 from .simplify import erase_unused
+from .strips import TORCH_CONVOLUTION
 
 PART = "sparsebp.part"
 """The attribute of a declaration of which a rank has a part: the axis, the blocks of that, the ranks."""
-
-_CONVOLUTION = "torch.aten.convolution"
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _with_functions(module: ir.Module, built: Sequence[Any]) -> ir.Module:
 def part_biases(module: ir.Module) -> None:
     """Add the biases of convolutions behind them: they must not be in each rank's summand."""
     for function in functions(module).values():
-        for op in operations(function, _CONVOLUTION):
+        for op in operations(function, TORCH_CONVOLUTION):
             _part_bias(op)
 
 
@@ -127,7 +126,7 @@ def _part_bias(op: Any) -> None:
         return
     old = op.operation.results[0]
     builder = TorchBuilder(op)
-    plain = builder.create(_CONVOLUTION, [x, weight, builder.none(), *rest], [old.type])
+    plain = builder.create(TORCH_CONVOLUTION, [x, weight, builder.none(), *rest], [old.type])
     rank = len(shape_of(old.type))
     wide = builder.view(bias, [1, *shape_of(bias.type), *[1] * (rank - 2)])
     old.replace_all_uses_with(builder.add(plain, wide))

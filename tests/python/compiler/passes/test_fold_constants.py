@@ -67,7 +67,7 @@ class Expressions:
             type_ = f"tensor<{''.join(f'{n}x' for n in array.shape)}f32>"
             initial = f'dense<"0x{array.tobytes().hex().upper()}"> : {type_}'
             if array.size == 1:
-                initial = f"dense<{array.reshape(-1)[0]:e}> : {type_}"
+                initial = f"dense<0x{array.view(np.uint32).item():08X}> : {type_}"
             if archived:
                 initial = f'#flow.parameter.named<"model"::"{name}"> : {type_}'
             declared += (
@@ -143,9 +143,15 @@ class Expressions:
         )
 
     def _compared(self, value: Value) -> Value:
+        """Elements whose numbers compare so with 1 as they are, and the others negative."""
         other = self._global(len(self.globals), value[1])
+        name = next(reversed(self.globals))
+        self.globals[name] = self._values.choice(np.float32([0.5, 1, 2, np.nan]), value[1])
         kind = self._random.choice(["ogt", "oge", "olt", "ole", "une", "oeq"])
-        body = f"%c = arith.cmpf {kind}, %a0, %a1 : f32\n    %r = arith.select %c, %a0, %a1 : f32"
+        body = (
+            f"%one = arith.constant 1.0 : f32\n    %c = arith.cmpf {kind}, %a1, %one : f32\n"
+            "    %n = arith.negf %a0 : f32\n    %r = arith.select %c, %a0, %n : f32"
+        )
         return self._generic(value[1], [(value, _dims(value)), (other, _dims(value))], body)
 
     def _gathered(self, value: Value) -> Value:
