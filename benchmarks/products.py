@@ -27,6 +27,8 @@ PRODUCTS = (
     ("forward", 16, 1536, 384, "right"),
     ("input gradient", 1024, 384, 1536, ""),
     ("input gradient", 1024, 384, 384, ""),
+    ("input gradient", 1024, 512, 512, ""),
+    ("input gradient", 512, 1024, 256, ""),
     ("weight gradient", 1536, 384, 1024, "left"),
     ("weight gradient", 384, 1536, 1024, "left"),
     ("weight gradient", 384, 128, 1024, "left"),

@@ -67,6 +67,9 @@ _NOT_KEPT = 128 * 256
 #: Elements of a right operand of which no rows displace others in a cache of 2 MiB.
 _CACHED = 1 << 20
 
+#: Depth from which a pair of panels is larger than a cache of 1 MiB, and that of blocks that are not.
+_DEEP, _DEEP_BLOCK = 3072, 1024
+
 #: How many workers there may be; a program does not know.
 _WORKERS = (1, 2, 4)
 
@@ -266,9 +269,13 @@ def _product(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | Non
         return None
     far = left[-1] != k
     once = sizes[m] <= max(_NARROW_TILE_ROWS)
-    blocked = sizes[k] >= 512 and (far or (not panels and (once or sizes[k] * sizes[n] >= _CACHED)))
+    deep = bool(panels) and not far and sizes[k] >= _DEEP and sizes[k] % _UNROLLED == 0
+    blocked = deep or (sizes[k] >= 512 and (far or (not panels and (once or sizes[k] * sizes[n] >= _CACHED))))
     if blocked:
-        block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far or once else (256, 64))
+        if deep:
+            block = _largest(sizes[k], _UNROLLED, _DEEP_BLOCK)
+        else:
+            block = _divisor(sizes[k], (64, 128, 96, 48, 32) if far or once else (256, 64))
         most, most_n, most_panels = _MOST_KEPT, 256 if once else 64, 3
     else:
         block = 1
@@ -287,8 +294,8 @@ def _product(nest: LoopNest, lanes: int, workers: Sequence[int]) -> Tiling | Non
         most_m = max(_NARROW_TILE_ROWS)
     else:
         most_m = min(_KEPT // max(columns), 64 if panels else 128)
-    # Blocks of rows that lie near are as fast in tiles of two vectors.
-    if lanes >= _MANY_REGISTERS and (far or not blocked) and any(_wide_rows(sizes[m], most_m)):
+    # Short blocks of rows that lie near are as fast in tiles of two vectors.
+    if lanes >= _MANY_REGISTERS and (far or deep or not blocked) and any(_wide_rows(sizes[m], most_m)):
         columns |= _wide_columns(columns, lanes, [sizes[panel] for panel in panels], far and blocked)
     half = _HALF_FAR_ROWS if blocked and far else _HALF_ROWS
     half_columns = _HALF_ONCE if once else _HALF_COLUMNS

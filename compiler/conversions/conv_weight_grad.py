@@ -80,11 +80,11 @@ def _by_filter(b: LinalgBuilder, grad: ir.Value) -> ir.Value:
 def _product(b: LinalgBuilder, grad: ir.Value, rows: ir.Value) -> ir.Value:
     """``[F, taps · C]`` of ``grad [P, F]`` and ``rows [P, taps · C]``.
 
-    Vectors lie along the rows of the right operand, which should have room for whole ones.
+    Vectors lie along the rows of the right operand: those of the two that have room for whole ones.
     """
     filters, depth = shape(grad)[1], shape(rows)[1]
     if depth >= LEAST_COLUMNS and _is_short(grad):
         return by_matrix(b, _by_filter(b, grad), rows)
-    if depth % _VECTOR == 0 or depth >= filters:
+    if depth % _VECTOR == 0 or (depth >= filters and filters % _VECTOR):
         return b.contract("p f, p q -> f q", grad, rows, [filters, depth])
     return b.transpose(b.barrier(b.contract("p q, p f -> q f", rows, grad, [depth, filters])), [1, 0])

@@ -20,14 +20,14 @@ from .builder import LinalgBuilder, shape
 LEAST_PACKED = 1 << 15
 """Elements of a matrix from which its copy has panels where it is to be copied anyway or before run time."""
 
-LEAST_COPIED = 1 << 19
-"""Elements of a matrix from which it is worth copying in each step only for the sake of panels.
+COPIED = ((128, 1 << 19), (256, 1 << 17))
+"""Rows on the left, and elements of a matrix, from which copying it in each step is worth its while.
 
 ``python -m pock.benchmarks.products`` prints what copies and panels gain.
 """
 
-LEAST_ROWS, LEAST_FROZEN_ROWS = 128, 16
-"""Rows on the left from which that is so, and from which panels gain where the copy costs nothing."""
+LEAST_FROZEN_ROWS = 16
+"""Rows on the left from which panels gain where the copy costs nothing."""
 
 
 def by_transposed(b: LinalgBuilder, left: ir.Value, right: ir.Value, depth: Sequence[int]) -> ir.Value:
@@ -95,7 +95,8 @@ def is_packed(b: LinalgBuilder, rows: int, right: ir.Value) -> bool:
     sides = shape_of(right.type) if is_vtensor(right.type) else shape(right)
     if not _has_panels(b, sides[1]) or rows < LEAST_FROZEN_ROWS or prod(sides) < LEAST_PACKED:
         return False
-    return (rows >= LEAST_ROWS and prod(sides) >= LEAST_COPIED) or is_computed_from_constants(right)
+    worth_copying = any(rows >= least and prod(sides) >= elements for least, elements in COPIED)
+    return worth_copying or is_computed_from_constants(right)
 
 
 def _has_panels(b: LinalgBuilder, columns: int) -> bool:

@@ -51,6 +51,18 @@ func.func @input_grad(%g: !torch.vtensor<[1024,1536],f32>, %w: !torch.vtensor<[1
   return %1, %3 : !torch.vtensor<[1024,64],f32>, !torch.vtensor<[1536,64],f32>
 }
 
+// For more rows on the left, a smaller weight is packed, too.
+// CHECK-LABEL: func.func @packed_for_many_rows(
+// CHECK: torch.aten.mm
+// CHECK: linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<256x512xf32>, tensor<8x512x32xf32>)
+// CHECK: torch.aten.mm
+func.func @packed_for_many_rows(%few: !torch.vtensor<[255,512],f32>, %g: !torch.vtensor<[256,512],f32>, %w: !torch.vtensor<[512,256],f32>, %s: !torch.vtensor<[512,224],f32>) -> (!torch.vtensor<[255,256],f32>, !torch.vtensor<[256,256],f32>, !torch.vtensor<[256,224],f32>) {
+  %0 = torch.aten.mm %few, %w : !torch.vtensor<[255,512],f32>, !torch.vtensor<[512,256],f32> -> !torch.vtensor<[255,256],f32>
+  %1 = torch.aten.mm %g, %w : !torch.vtensor<[256,512],f32>, !torch.vtensor<[512,256],f32> -> !torch.vtensor<[256,256],f32>
+  %2 = torch.aten.mm %g, %s : !torch.vtensor<[256,512],f32>, !torch.vtensor<[512,224],f32> -> !torch.vtensor<[256,224],f32>
+  return %0, %1, %2 : !torch.vtensor<[255,256],f32>, !torch.vtensor<[256,256],f32>, !torch.vtensor<[256,224],f32>
+}
+
 // Patches of a weight gradient are copied into panels in the first place.
 // CHECK-LABEL: func.func @conv_weight_grad(
 // CHECK: %[[PATCHES:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<3x3x2x2x8x8x32xf32>)
@@ -62,6 +74,16 @@ func.func @input_grad(%g: !torch.vtensor<[1024,1536],f32>, %w: !torch.vtensor<[1
 func.func @conv_weight_grad(%g: !torch.vtensor<[2,8,8,96],f32>, %x: !torch.vtensor<[2,8,8,64],f32>) -> !torch.vtensor<[96,64,3,3],f32> {
   %0 = "sparsebp.conv_weight_grad"(%g, %x) {channels_last, stride = array<i64: 1, 1>, padding = array<i64: 1, 1>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[2,8,8,96],f32>, !torch.vtensor<[2,8,8,64],f32>) -> !torch.vtensor<[96,64,3,3],f32>
   return %0 : !torch.vtensor<[96,64,3,3],f32>
+}
+
+// Of an odd number of taps and channels, vectors lie along the filters: the weight gradient of a ResNet's stem.
+// CHECK-LABEL: func.func @stem_weight_grad(
+// CHECK: %[[PRODUCT:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %{{.*}} : tensor<128x147xf32>, tensor<128x64xf32>) outs(%{{.*}} : tensor<147x64xf32>)
+// CHECK: %[[COPY:.*]] = "iree_tensor_ext.compute_barrier.start"(%[[PRODUCT]])
+// CHECK: linalg.transpose ins(%[[COPY]] : tensor<147x64xf32>) {{.*}} permutation = [1, 0]
+func.func @stem_weight_grad(%g: !torch.vtensor<[2,8,8,64],f32>, %x: !torch.vtensor<[2,16,16,3],f32>) -> !torch.vtensor<[64,3,7,7],f32> {
+  %0 = "sparsebp.conv_weight_grad"(%g, %x) {channels_last, stride = array<i64: 2, 2>, padding = array<i64: 3, 3>, dilation = array<i64: 1, 1>, groups = 1 : i64} : (!torch.vtensor<[2,8,8,64],f32>, !torch.vtensor<[2,16,16,3],f32>) -> !torch.vtensor<[64,3,7,7],f32>
+  return %0 : !torch.vtensor<[64,3,7,7],f32>
 }
 
 // The input gradient of a pointwise convolution reads the weight as it is, and is spread where there was a stride.

@@ -110,6 +110,13 @@ def test_two_panels_are_read_from_beginning_to_end() -> None:
     }
 
 
+@pytest.mark.parametrize(("depth", "block"), [(3068, None), (4608, 768), (4000, 1000), (3074, None)])
+def test_panels_larger_than_a_cache_are_read_block_by_block(depth: int, block: int | None) -> None:
+    found = tiles(nest("m k, p k l -> m p l", m=1024, p=16, l=32, k=depth))
+    assert found is not None and found["vector_common_parallel"] == [6, 2, 32, 0]
+    assert found.get("cache_reduction") == (None if block is None else [0, 0, 0, block])
+
+
 def test_panels_of_which_there_is_an_odd_number_are_read_one_by_one() -> None:
     assert tiles(nest("m k, p k l -> m p l", m=1024, p=125, l=32, k=512)) == {
         "distribution": [128, 1, 32, 0],

@@ -52,6 +52,8 @@ def test_named_kinds(tmp_path: Path) -> None:
         replace(PLAIN, stride=(2, 2), padding=(0, 0)),
         replace(PLAIN, kernel=(5, 4), stride=(2, 3), padding=(2, 1)),
         replace(PLAIN, size=(14, 14), kernel=(7, 7), stride=(2, 2), padding=(3, 3), channels=3),
+        # Taps times channels is no multiple of a vector, filters are.
+        replace(PLAIN, size=(14, 14), kernel=(7, 7), stride=(2, 2), padding=(3, 3), channels=3, filters=64),
         replace(PLAIN, dilation=(2, 2), padding=(2, 2)),
         replace(PLAIN, groups=4),
         replace(PLAIN, groups=2, stride=(2, 1)),

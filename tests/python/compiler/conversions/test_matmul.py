@@ -68,6 +68,8 @@ def test_products(tmp_path: Path, panel: int) -> None:
         product_case(130, 1024, 520, "lr"),
         product_case(128, 1024, 512),
         product_case(129, 1000, 525),
+        product_case(256, 256, 512),
+        product_case(48, 64, 4000, "r"),
         product_case(40, 64, 300, "lr"),
         product_case(64, 256, 256, "r", torch.bfloat16),
         product_case(64, 384, 256, "r", bias=1),
