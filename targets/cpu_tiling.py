@@ -120,6 +120,13 @@ _LONGEST_ROW, _ROW_PARTS = 64, (160, 96, 48)
 #: the most channels of its workgroups.
 _FEW_AT_ONCE, _CHANNELS = (8, 7, 6, 5, 4), 96
 
+#: Side of the squares that are transposed at once between others' arithmetic, and most of a workgroup's.
+_SQUARE, _SQUARES = 8, 64
+
+#: Elements that lie side by side where a copy reads, of a workgroup: caches fetch ahead along them. Of fewer
+#: elements in all than the second, the copy is left to IREE.
+_READ_SPAN, _LEAST_TRANSPOSED = 512, 1 << 11
+
 #: Rows of a panel that are copied at once, and all of a workgroup.
 _COPIED_ROWS, _COPIED_SPAN = 4, 256
 
@@ -394,21 +401,25 @@ def _by_columns(rows: int, size_n: int, size_k: int, lanes: int) -> tuple[int, i
 
 
 def _transposing(nest: LoopNest, lanes: int) -> Tiling | None:
-    """Arithmetic on tensors of which some have their rows where others have columns: squares of them."""
+    """Arithmetic on tensors of which some have their rows where others have columns, and copies: squares."""
     operands = [plain(subscripts) for subscripts in (*nest.inputs, nest.output, *nest.more)]
     output = operands[len(nest.inputs)]
-    if not output or len(nest.inputs) < 2 or any(loops is None for loops in operands):
+    if not output or any(loops is None for loops in operands):
         return None
     c = output[-1]
     rows = {loops[-1] for loops in operands if loops and c in loops}.difference({c})
-    side = min(lanes, 8)
+    copies = len(operands) == 2
+    side = lanes if copies else min(lanes, _SQUARE)
     if len(rows) != 1 or any(nest.sizes[d] % side for d in (c, *rows)):
         return None
-    square = (c, *rows)
+    r = rows.pop()
+    if copies and (lanes < _MANY_REGISTERS or nest.sizes[c] * nest.sizes[r] < _LEAST_TRANSPOSED):
+        return None
     one = dict.fromkeys(output, 1)
+    spans = {c: _SQUARES, r: _READ_SPAN if copies else _SQUARES}
     config = [
-        ("distribution", {**one, **{d: _largest(nest.sizes[d], side, 64) for d in square}}),
-        ("vector_common_parallel", {**one, **dict.fromkeys(square, side)}),
+        ("distribution", {**one, **{d: _largest(nest.sizes[d], side, most) for d, most in spans.items()}}),
+        ("vector_common_parallel", {**one, c: side, r: side}),
     ]
     return Tiling(_lowering_config(config, range(len(nest.sizes))), _DOUBLE_TILING)
 

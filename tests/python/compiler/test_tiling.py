@@ -248,8 +248,8 @@ def test_dispatches_carry_tile_sizes(stream: str) -> None:
     for part in text.split("stream.executable private @case")[1:]:
         if "compilation_info" in part:
             tiled.add(int(part.split("_")[0]))
-    # One is copied into panels first.
-    assert tiled == TILED and count == len(TILED) + 1
+    # One is copied into panels first, and two the other way round.
+    assert tiled == TILED and count == len(TILED) + 3
     assert "cache_reduction = [0, 0, 64]" in text and "enable_loop_peeling" in text
 
 

@@ -375,10 +375,21 @@ def test_arithmetic_on_a_transposed_tensor_is_done_by_squares() -> None:
     }
 
 
+def test_a_transposition_reads_far_along_rows() -> None:
+    copied = nest("n m -> m n", m=1408, n=1024)
+    assert tiles(copied) == {"distribution": [352, 64], "vector_common_parallel": [16, 16]}
+    assert tiles(nest("p l k -> p k l", p=44, k=512, l=32)) == {
+        "distribution": [1, 512, 32],
+        "vector_common_parallel": [1, 16, 16],
+    }
+    assert tiles(copied, vector_bytes=32) is None
+
+
 @pytest.mark.parametrize(
     "loops",
     [
-        nest("n m -> m n", m=64, n=64),  # a transposition alone
+        nest("n m -> m n", m=64, n=24),  # a transposition alone, of odd squares, and of few elements
+        nest("n m -> m n", m=32, n=32),
         nest("m n, m n -> m n", m=64, n=64),
         nest("m n, n -> m n", m=64, n=64),
         nest("m n, n m -> m n", m=64, n=9),
