@@ -55,6 +55,20 @@ class Graph:
     graph: torch.fx.Graph
     public: Mapping[str, str]
 
+    def forward(self) -> "Graph":
+        """A copy of a joint graph without its gradients, which nothing else of the backward pass survives."""
+        copy, nodes = torch.fx.Graph(), dict[torch.fx.Node, torch.fx.Node]()
+        copy.graph_copy(self.graph, nodes)
+        output = self.graph.find_nodes(op="output")[0]
+        kept = [
+            (nodes[value], descriptor)
+            for value, descriptor in zip(output.args[0], output.meta["desc"], strict=True)
+            if value is not None and not isinstance(descriptor, GradAOTOutput)
+        ]
+        result = copy.output(tuple(value for value, _ in kept))
+        result.meta["desc"] = [descriptor for _, descriptor in kept]
+        return Graph(copy, self.public)
+
 
 @dataclass
 class _Result:

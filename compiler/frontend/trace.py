@@ -81,9 +81,12 @@ def _trace(task: TrainingTask) -> TrainingProgram:
     check_differentiable(trained)
 
     names = _Names(trained)
+    joint = _joint(trained, batch, names)
+    # Deriving the second graph takes a fifth of the time; mostly the modes of the model make no difference.
+    forward = joint.forward() if _is_same(trained, evaluated) else _forward(evaluated, batch, names)
     with importer.Importer() as imported:
-        imported.add_step(_joint(trained, batch, names), names.parameters, names.buffers)
-        imported.add_function("evaluate", _forward(evaluated, batch, names))
+        imported.add_step(joint, names.parameters, names.buffers)
+        imported.add_function("evaluate", forward)
         module = imported.finish(names.shapes(), len(task.inputs))
     return TrainingProgram(
         module=module,
@@ -233,11 +236,18 @@ class _Names:
         name = _public(target)
         return self.tied.get(name, name)
 
-    def adopt(self, name: str, tensor: Tensor) -> None:
-        """Take in a tensor that only another entry point uses (a constant of the evaluation)."""
-        if name not in self.values:
-            self.values[name] = tensor.detach()
-            self.buffers.append(name)
+    def adopt(self, name: str, tensor: Tensor) -> str:
+        """The program's name for a tensor of any entry point, which only that may use.
+
+        Constants are numbered in each: of one name, that of the evaluation may be another.
+        """
+        if name in self.values and _equal(self.values[name], tensor):
+            return name
+        while name in self.values:
+            name = f"evaluation.{name}"
+        self.values[name] = tensor.detach()
+        self.buffers.append(name)
+        return name
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in self.values.items()}
@@ -251,7 +261,32 @@ def tensor_of(exported: ExportedProgram, target: str) -> Tensor:
     return found
 
 
+def _equal(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors are one, or the same bit by bit."""
+    if left is right:
+        return True
+    same = left.dtype == right.dtype and left.shape == right.shape
+    return same and _to_numpy(left).tobytes() == _to_numpy(right).tobytes()
+
+
 # -- graphs -------------------------------------------------------------------------------------
+
+
+def _is_same(left: ExportedProgram, right: ExportedProgram) -> bool:
+    """Whether two exported programs compute the same of the same tensors."""
+    if any(node.op == "get_attr" for node in left.graph.nodes):
+        return False  # a graph in the graph
+    if [_described(node) for node in left.graph.nodes] != [_described(node) for node in right.graph.nodes]:
+        return False
+    if left.graph_signature != right.graph_signature:
+        return False
+    targets = [spec.target for spec in left.graph_signature.input_specs if spec.target is not None]
+    return all(_equal(tensor_of(left, target), tensor_of(right, target)) for target in targets)
+
+
+def _described(node: torch.fx.Node) -> tuple[str, ...]:
+    """What a node does; as text, in which 1, 1.0, -0.0 and True differ, and NaN is itself."""
+    return node.op, node.name, str(node.target), repr(node.args), repr(sorted(node.kwargs.items()))
 
 
 class _Interpreted(torch.nn.Module):
@@ -269,8 +304,8 @@ class _Interpreted(torch.nn.Module):
             if spec.kind is InputKind.USER_INPUT or spec.target is None:
                 self._slots.append(None)
                 continue
-            name, tensor = names.canonical(spec.target), tensor_of(exported, spec.target)
-            names.adopt(name, tensor)
+            tensor = tensor_of(exported, spec.target)
+            name = names.adopt(names.canonical(spec.target), tensor)
             slot = next((s for s, n in self.public.items() if n == name), None)
             if slot is None:
                 slot = f"s{len(self.public)}"

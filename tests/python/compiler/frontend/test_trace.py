@@ -4,6 +4,7 @@
 
 import copy
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pock.compiler import TrainingProgram, TrainingTask, trace
+from pock.compiler.frontend import trace as tracing
 from pock.compiler.frontend.task import TaskError
 from pock.compiler.lowering import source_line
 from pock.compiler.program import ProgramError
@@ -100,6 +102,68 @@ def test_prediction_is_the_model_in_evaluation_mode() -> None:
     torch.testing.assert_close(loss, F.cross_entropy(logits, task.targets[0]), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(outputs, logits, rtol=1e-4, atol=1e-5)
     assert not model.training
+
+
+class ByMode(nn.Module):
+    """Multiplies by a constant, which may depend on the mode."""
+
+    def __init__(self, evaluated: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.evaluated = evaluated
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x)
+        return y * torch.tensor([1.0, 2.0, 3.0 if self.training else self.evaluated])
+
+
+def test_a_constant_of_the_evaluation_may_differ_from_that_of_the_same_name_in_training() -> None:
+    torch.manual_seed(0)
+    model, x, y = ByMode(5.0), torch.randn(2, 4), torch.randn(2, 3)
+    task = TrainingTask(model, (x,), (y,), F.mse_loss)
+    run = interpreter(trace(task))
+    loss = run.run("step", x, y)[0]
+    torch.testing.assert_close(loss, F.mse_loss(model.train()(x), y).detach())
+    torch.testing.assert_close(run.run("predict", x)[0], model.eval()(x).detach())
+
+
+SAME: dict[str, tuple[Callable[[], nn.Module], bool]] = {
+    "pools and batch norm": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+        ),
+        True,
+    ),
+    "batch norm in 2 modes": (
+        lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()),
+        False,
+    ),
+    "dropout": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.Flatten()), False),
+    "a constant": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4), ByMode(3.0)), True),
+    "a constant of each": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4), ByMode(-3.0)), False),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_what_training_and_evaluation_share_is_derived_once(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """And the program is the one that it would be else, location by location."""
+    make, same = SAME[kind]
+    torch.manual_seed(0)
+    model, x = make(), torch.randn(2, 3, 8, 8)
+    task = TrainingTask(
+        model, (x,), (), lambda y: y.square().mean(), batch_norm="train" if "2 modes" in kind else "frozen"
+    )
+    derived = []
+    forward = tracing._forward
+    monkeypatch.setattr(tracing, "_forward", lambda *given: derived.append(given) or forward(*given))
+    once = trace(task)
+    assert len(derived) == (0 if same else 1)
+    monkeypatch.setattr(tracing, "_is_same", lambda *_: False)
+    apart = trace(task)
+    texts = [program.module.operation.get_asm(enable_debug_info=True) for program in (once, apart)]
+    assert texts[0] == texts[1]
 
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "train"])
