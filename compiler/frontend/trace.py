@@ -263,10 +263,10 @@ def tensor_of(exported: ExportedProgram, target: str) -> Tensor:
 
 def _equal(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors are one, or the same bit by bit."""
-    if left is right:
-        return True
-    same = left.dtype == right.dtype and left.shape == right.shape
-    return same and _to_numpy(left).tobytes() == _to_numpy(right).tobytes()
+    if left.dtype != right.dtype or left.shape != right.shape:
+        return False
+    one = left.data_ptr() == right.data_ptr() and left.stride() == right.stride()
+    return one or _to_numpy(left).tobytes() == _to_numpy(right).tobytes()
 
 
 # -- graphs -------------------------------------------------------------------------------------
