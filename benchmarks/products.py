@@ -24,6 +24,7 @@ PRODUCTS = (
     ("forward", 1024, 1536, 384, "right"),
     ("forward", 1024, 384, 1536, "right"),
     ("forward", 128, 1536, 384, "right"),
+    ("forward", 128, 512, 4608, "right"),
     ("forward", 16, 1536, 384, "right"),
     ("input gradient", 1024, 384, 1536, ""),
     ("input gradient", 1024, 384, 384, ""),

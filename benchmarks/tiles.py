@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What tile sizes gain here: ``python -m pock.benchmarks.tiles`` prints the tables in ``cpu_tiling``.
 
-Each product and depthwise convolution is compiled with the tile sizes that IREE chooses and with those of
-``pock.targets``, and run on one core; the time is the least of several runs.
+Each product, transposition and depthwise convolution is compiled with the tile sizes that IREE chooses and
+with those of ``pock.targets``, and run on one core; the time is the least of several runs.
 """
 
 import subprocess
@@ -37,6 +37,9 @@ PRODUCTS = (
     (1, 1000, 1280, "m, k", "n, k"),
     (8, 1000, 1280, "m, k", "n, k"),
 )
+
+#: Rows and columns of copies of matrices the other way round.
+TRANSPOSITIONS = ((1408, 1024), (512, 1024), (384, 1536))
 
 #: Images, their height and width, channels, taps a dimension, stride, and whether it is the weight gradient.
 CONVOLUTIONS = (
@@ -77,6 +80,18 @@ func.func @f(%a: tensor<{a}xf32>, %b: tensor<{b}xf32>) -> tensor<{m}x{n}xf32> {{
     linalg.yield %next : f32
   }} -> tensor<{m}x{n}xf32>
   return %c : tensor<{m}x{n}xf32>
+}}
+"""
+
+
+def transposition(rows: int, columns: int) -> str:
+    """A copy of a matrix ``[columns, rows]`` as ``[rows, columns]``."""
+    a, c = f"tensor<{columns}x{rows}xf32>", f"tensor<{rows}x{columns}xf32>"
+    return f"""
+func.func @f(%a: {a}) -> {c} {{
+  %empty = tensor.empty() : {c}
+  %c = linalg.transpose ins(%a : {a}) outs(%empty : {c}) permutation = [1, 0]
+  return %c : {c}
 }}
 """
 
@@ -160,6 +175,8 @@ def main() -> None:
     """Print the tables."""
     products()
     print()
+    transpositions()
+    print()
     convolutions()
 
 
@@ -174,6 +191,17 @@ def products() -> None:
         plain, tiled = (milliseconds(compiled(text, choice), a, b) for choice in (False, True))
         times = f"{plain:.2f} | {tiled:.2f} | {numpy:.2f}"
         print(f"| {m} x {n} x {k} | {left} | {right} | {times} |", flush=True)
+
+
+def transpositions() -> None:
+    """Print the table of copies of matrices, beside NumPy's."""
+    print("| rows x columns | IREE's choice | here | NumPy |")
+    print("| --- | --- | --- | --- |")
+    for rows, columns in TRANSPOSITIONS:
+        text, a = transposition(rows, columns), np.ones((columns, rows), np.float32)
+        plain, tiled = (milliseconds(compiled(text, choice), a) for choice in (False, True))
+        numpy = least(partial(np.ascontiguousarray, a.T))
+        print(f"| {rows} x {columns} | {plain:.3f} | {tiled:.3f} | {numpy:.3f} |", flush=True)
 
 
 def convolutions() -> None:

@@ -56,7 +56,7 @@ class Graph:
     public: Mapping[str, str]
 
     def forward(self) -> "Graph":
-        """A copy of a joint graph without its gradients, which nothing else of the backward pass survives."""
+        """A copy of a joint graph without its gradients: what is left of the backward pass is dead code."""
         copy, nodes = torch.fx.Graph(), dict[torch.fx.Node, torch.fx.Node]()
         copy.graph_copy(self.graph, nodes)
         output = self.graph.find_nodes(op="output")[0]

@@ -82,7 +82,7 @@ def _trace(task: TrainingTask) -> TrainingProgram:
 
     names = _Names(trained)
     joint = _joint(trained, batch, names)
-    # Deriving the second graph takes a fifth of the time; mostly the modes of the model make no difference.
+    # Mostly the modes of the model make no difference, and the second graph would be found in the first.
     forward = joint.forward() if _is_same(trained, evaluated) else _forward(evaluated, batch, names)
     with importer.Importer() as imported:
         imported.add_step(joint, names.parameters, names.buffers)

@@ -14,6 +14,7 @@ def test_a_product_with_tiles_is_another_program(
     text = tiles.source(*product)
     assert tiles.compiled(text, tiled=True) != tiles.compiled(text, tiled=False)
     monkeypatch.setattr(tiles, "PRODUCTS", (product,))
+    monkeypatch.setattr(tiles, "TRANSPOSITIONS", ((64, 32),))
     monkeypatch.setattr(tiles, "CONVOLUTIONS", ((2, 9, 16, 3, 2, False), (1, 8, 16, 5, 1, True)))
     tiles.main()
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
@@ -22,7 +23,15 @@ def test_a_product_with_tiles_is_another_program(
         ["2 x 9 x 9 x 16", "3 x 3", "2", "output"],
         ["1 x 8 x 8 x 16", "5 x 5", "1", "weight gradient"],
     ]
-    assert all(float(cell) > 0 for row in (rows[2][3:], rows[-2][4:], rows[-1][4:]) for cell in row)
+    (copied,) = (row for row in rows if row[0] == "64 x 32")
+    assert all(
+        float(cell) > 0 for row in (copied[1:], rows[2][3:], rows[-2][4:], rows[-1][4:]) for cell in row
+    )
+
+
+def test_a_transposition_with_tiles_is_another_program() -> None:
+    text = tiles.transposition(64, 32)
+    assert tiles.compiled(text, tiled=True) != tiles.compiled(text, tiled=False)
 
 
 @pytest.mark.parametrize("case", [(2, 9, 16, 3, 2, False), (1, 8, 16, 5, 1, True)])

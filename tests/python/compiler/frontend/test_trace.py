@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from pock.compiler import TrainingProgram, TrainingTask, trace
 from pock.compiler.frontend import trace as tracing
-from pock.compiler.frontend.task import TaskError
+from pock.compiler.frontend.task import BatchNorm, TaskError
 from pock.compiler.lowering import source_line
 from pock.compiler.program import ProgramError
 from pock.compiler.torch_ir import functions, operations
@@ -127,20 +127,26 @@ def test_a_constant_of_the_evaluation_may_differ_from_that_of_the_same_name_in_t
     torch.testing.assert_close(run.run("predict", x)[0], model.eval()(x).detach())
 
 
-SAME: dict[str, tuple[Callable[[], nn.Module], bool]] = {
+SAME: dict[str, tuple[Callable[[], nn.Module], BatchNorm, bool]] = {
     "pools and batch norm": (
         lambda: nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
         ),
+        "frozen",
         True,
     ),
     "batch norm in 2 modes": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()),
+        "train",
         False,
     ),
-    "dropout": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.Flatten()), False),
-    "a constant": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4), ByMode(3.0)), True),
-    "a constant of each": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4), ByMode(-3.0)), False),
+    "dropout": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Dropout(0.5), nn.Flatten()), "frozen", False),
+    "a constant": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4), ByMode(3.0)), "frozen", True),
+    "a constant of each": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 4), ByMode(-3.0)),
+        "frozen",
+        False,
+    ),
 }
 
 
@@ -149,12 +155,10 @@ def test_what_training_and_evaluation_share_is_derived_once(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """And the program is the one that it would be else, location by location."""
-    make, same = SAME[kind]
+    make, batch_norm, same = SAME[kind]
     torch.manual_seed(0)
     model, x = make(), torch.randn(2, 3, 8, 8)
-    task = TrainingTask(
-        model, (x,), (), lambda y: y.square().mean(), batch_norm="train" if "2 modes" in kind else "frozen"
-    )
+    task = TrainingTask(model, (x,), (), lambda y: y.square().mean(), batch_norm=batch_norm)
     derived = []
     forward = tracing._forward
     monkeypatch.setattr(tracing, "_forward", lambda *given: derived.append(given) or forward(*given))
